@@ -1,0 +1,328 @@
+"""Measure what the model would say of authors it never saw, beside baselines on the same folds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.evidence import find_evidence
+from pipeline.params import Params
+from pipeline.records import Exemplar
+from pipeline.rubric import Rubric, read_rubric
+from pipeline.rules import propose
+from pipeline.signals import ROUNDS, SIGNAL_IDS
+from pipeline.train import Featurized, Fitted, author_folds, fit_stack, shown_matrix
+
+Array = NDArray[np.float64]
+INNER_FOLDS = 4
+RESAMPLES = 1000
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """What was said of each answer by a model that never saw its author: (n,) and (n, 24) arrays."""
+
+    p_good: Array
+    verdict: list[str]
+    strengths: Array
+    called: NDArray[np.bool_]
+    evidence: list[dict[str, list[tuple[int, int]]]]
+
+
+def cross_validate(
+    data: Featurized,
+    exemplars: Sequence[Exemplar],
+    params: Params,
+    advance: Callable[[int], None] | None = None,
+) -> HeldOut:
+    """Leave-author-out predictions; each fold refits heads, thresholds, verdict, calibration and band from nothing."""
+    rubric = read_rubric()
+    n = len(exemplars)
+    held = HeldOut(np.zeros(n), [""] * n, np.zeros((n, 24)), np.zeros((n, 24), np.bool_), [{} for _ in range(n)])
+    for train, test in author_folds([e.author for e in exemplars], params.heads.folds):
+        fitted = fit_stack(data.take(train), [exemplars[i] for i in train], params, rubric, INNER_FOLDS)
+        predict_into(held, fitted, data, exemplars, test, rubric)
+        if advance:
+            advance(1)
+    return held
+
+
+def predict_into(
+    held: HeldOut,
+    fitted: Fitted,
+    data: Featurized,
+    exemplars: Sequence[Exemplar],
+    rows: NDArray[np.int64],
+    rubric: Rubric,
+) -> None:
+    """Fill the given rows of ``held`` with what ``fitted`` says."""
+    part = data.take(rows)
+    probabilities = fitted.heads.probabilities(part.features)
+    strengths = part.strengths(probabilities)
+    weights = np.array([rubric.weights(exemplars[i].round) for i in rows])
+    p_good = fitted.verdict.p_good(strengths, weights)
+    for at, row in enumerate(rows):
+        inside = part.owner == at
+        held.p_good[row] = p_good[at]
+        held.verdict[row] = fitted.verdict.verdict(float(p_good[at]))
+        held.strengths[row] = strengths[at]
+        held.called[row] = strengths[at] >= fitted.thresholds
+        text = exemplars[row].text
+        spans = [(int(a), int(b)) for a, b in part.spans[inside]]
+        found = find_evidence(text, spans, probabilities[inside], fitted.thresholds, propose(text))
+        held.evidence[row] = {s: [(e.start, e.end) for e in pieces] for s, pieces in found.items()}
+
+
+# --- figures -------------------------------------------------------------------------------------------------
+
+
+def verdict_figures(p_good: Array, exemplars: Sequence[Exemplar]) -> dict[str, float]:
+    """Accuracy, AUC, share of pairs ranked right, Brier score, calibration error and rank correlation.
+
+    ``ece`` is the expected calibration error over ten equal-width bins (Guo et al. 2017); ``strength_rho`` is
+    Spearman's correlation of ``p_good`` with the annotated strength.
+    """
+    from scipy.stats import spearmanr
+    from sklearn.metrics import brier_score_loss, roc_auc_score
+
+    good = np.array([e.is_good for e in exemplars])
+    strength = np.array([e.strength for e in exemplars])
+    both = bool(good.any() and not good.all())
+    return {
+        "accuracy": float(((p_good >= 0.5) == good).mean()),
+        "auc": float(roc_auc_score(good, p_good)) if both else float("nan"),
+        "pairs_right": pairs_right(p_good, exemplars),
+        "brier": float(brier_score_loss(good, np.clip(p_good, 0, 1))),
+        "ece": calibration_error(p_good, good),
+        "strength_rho": float(spearmanr(p_good, strength).statistic) if np.ptp(p_good) else 0.0,
+    }
+
+
+def pairs_right(p_good: Array, exemplars: Sequence[Exemplar]) -> float:
+    """Share of minimal pairs whose GOOD twin has the higher score; a tie counts one half."""
+    twins: dict[str, dict[str, float]] = {}
+    for score, e in zip(p_good, exemplars, strict=True):
+        if e.pair:
+            twins.setdefault(e.pair, {})[e.verdict] = float(score)
+    margins = [t["GOOD"] - t["BAD"] for t in twins.values() if len(t) == 2]
+    return float(np.mean([0.5 if m == 0 else m > 0 for m in margins])) if margins else float("nan")
+
+
+def calibration_error(p_good: Array, good: NDArray[np.bool_], bins: int = 10) -> float:
+    """Mean absolute gap between predicted and observed share of GOOD, weighted by bin size."""
+    which = np.minimum((p_good * bins).astype(int), bins - 1)
+    gaps = [abs(p_good[which == b].mean() - good[which == b].mean()) * (which == b).mean() for b in set(which.tolist())]
+    return float(sum(gaps))
+
+
+def with_intervals(p_good: Array, exemplars: Sequence[Exemplar], seed: int) -> dict[str, dict[str, float]]:
+    """Each figure with a 95% bootstrap interval that resamples whole authors (answers of one author are alike)."""
+    rng = np.random.default_rng(seed)
+    authors = sorted({e.author for e in exemplars})
+    rows = {a: [i for i, e in enumerate(exemplars) if e.author == a] for a in authors}
+    point = verdict_figures(p_good, exemplars)
+    draws: dict[str, list[float]] = {name: [] for name in point}
+    for _ in range(RESAMPLES if len(authors) > 2 else 0):
+        picked = rng.choice(len(authors), len(authors))
+        sample: list[int] = []
+        twins: list[Exemplar] = []
+        for copy, a in enumerate(picked):
+            for i in rows[authors[a]]:
+                sample.append(i)
+                e = exemplars[i]
+                twins.append(e.model_copy(update={"pair": f"{copy}/{e.pair}"}) if e.pair else e)
+        for name, value in verdict_figures(p_good[sample], twins).items():
+            draws[name].append(value)
+    return {
+        name: {
+            "value": round(value, 4),
+            **({"low": _quantile(draws[name], 0.025), "high": _quantile(draws[name], 0.975)} if draws[name] else {}),
+        }
+        for name, value in point.items()
+    }
+
+
+def _quantile(values: list[float], q: float) -> float:
+    return round(float(np.nanquantile(values, q)), 4)
+
+
+def signal_figures(held: HeldOut, exemplars: Sequence[Exemplar]) -> dict[str, Any]:
+    """Per signal: support, precision, recall, F1, average precision, evidence F1, near-miss false alarms; and means.
+
+    Evidence counts as found when its tokens' intersection over union with an annotated span is at least one half;
+    a near-miss false alarm is a signal called in an answer that shows only a near miss of it.
+    """
+    from sklearn.metrics import average_precision_score
+
+    shown = shown_matrix(exemplars)
+    table: dict[str, dict[str, float | int]] = {}
+    for column, signal in enumerate(SIGNAL_IDS):
+        truth, called = shown[:, column], held.called[:, column]
+        hit = int((truth & called).sum())
+        near = np.array([any(m.id == signal for m in e.near_misses) for e in exemplars]) & ~truth
+        gold = [[(s.start, s.end) for s in e.signals if s.id == signal] for e in exemplars]
+        table[signal] = {
+            "n": int(truth.sum()),
+            "precision": round(hit / max(1, int(called.sum())), 4),
+            "recall": round(hit / max(1, int(truth.sum())), 4),
+            "f1": round(2 * hit / max(1, int(truth.sum() + called.sum())), 4),
+            "average_precision": round(float(average_precision_score(truth, held.strengths[:, column])), 4)
+            if truth.any()
+            else 0.0,
+            "evidence_f1": round(_evidence_f1(gold, [f.get(signal, []) for f in held.evidence], exemplars), 4),
+            "near_misses": int(near.sum()),
+            "near_miss_false_alarms": round(float(called[near].mean()), 4) if near.any() else 0.0,
+        }
+    present = [row for row in table.values() if row["n"]]
+    near_total = sum(int(row["near_misses"]) for row in table.values())
+    return {
+        "macro_f1": round(float(np.mean([row["f1"] for row in present])), 4),
+        "mean_average_precision": round(float(np.mean([row["average_precision"] for row in present])), 4),
+        "evidence_macro_f1": round(float(np.mean([row["evidence_f1"] for row in present])), 4),
+        "near_miss_false_alarms": round(
+            sum(row["near_miss_false_alarms"] * row["near_misses"] for row in table.values()) / max(1, near_total),
+            4,
+        ),
+        "near_misses": near_total,
+        "by_signal": table,
+    }
+
+
+def _evidence_f1(
+    gold: list[list[tuple[int, int]]], found: list[list[tuple[int, int]]], exemplars: Sequence[Exemplar]
+) -> float:
+    matched_gold = matched_found = n_gold = n_found = 0
+    for want, got, e in zip(gold, found, exemplars, strict=True):
+        want_words = [_word_places(e.text, s) for s in want]
+        got_words = [_word_places(e.text, s) for s in got]
+        matched_gold += sum(any(_iou(w, g) >= 0.5 for g in got_words) for w in want_words)
+        matched_found += sum(any(_iou(w, g) >= 0.5 for w in want_words) for g in got_words)
+        n_gold, n_found = n_gold + len(want), n_found + len(got)
+    precision, recall = matched_found / max(1, n_found), matched_gold / max(1, n_gold)
+    return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
+
+
+def _word_places(text: str, span: tuple[int, int]) -> set[int]:
+    """Indexes of the words that a span touches."""
+    before = len(text[: span[0]].split())
+    if span[0] and not text[span[0] - 1].isspace() and not text[span[0]].isspace():
+        before -= 1
+    return set(range(before, before + len(text[span[0] : span[1]].split())))
+
+
+def _iou(one: set[int], two: set[int]) -> float:
+    return len(one & two) / max(1, len(one | two))
+
+
+# --- baselines -----------------------------------------------------------------------------------------------
+
+
+def baselines(data: Featurized, exemplars: Sequence[Exemplar], params: Params) -> dict[str, Array]:
+    """Leave-author-out p(GOOD) of five simpler ways, on the same folds as the model."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    texts = np.array([e.text for e in exemplars], dtype=object)
+    good = np.array([e.is_good for e in exemplars])
+    length = np.log([[len(t.split())] for t in texts])
+    found = {name: np.zeros(len(texts)) for name in ("majority", "length", "tfidf", "embedding", "nearest")}
+    for train, test in author_folds([e.author for e in exemplars], params.heads.folds):
+        y = good[train]
+        found["majority"][test] = y.mean()
+        ways = {
+            "length": (make_pipeline(StandardScaler(), LogisticRegression()), length),
+            "tfidf": (
+                make_pipeline(
+                    TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, min_df=2),
+                    LogisticRegression(C=10, max_iter=2000),
+                ),
+                texts,
+            ),
+            "embedding": (LogisticRegression(C=10, max_iter=2000), data.answers),
+        }
+        for name, (way, x) in ways.items():
+            found[name][test] = way.fit(x[train], y).predict_proba(x[test])[:, 1]
+        similarity = data.answers[test] @ data.answers[train].T
+        found["nearest"][test] = y[similarity.argmax(axis=1)]
+    return found
+
+
+def evaluate(
+    data: Featurized,
+    exemplars: Sequence[Exemplar],
+    params: Params,
+    advance: Callable[[int], None] | None = None,
+) -> tuple[dict[str, Any], dict[str, list[dict[str, Any]]]]:
+    """All figures on the ``train`` split, leave-author-out, and the tables behind the plots.
+
+    Returns:
+        metrics (nested, JSON-ready) and plot tables by name, a row a dict.
+    """
+    rows = [i for i, e in enumerate(exemplars) if e.split == "train"]
+    part, kept = data.take(rows), [exemplars[i] for i in rows]
+    held = cross_validate(part, kept, params, advance)
+    good = np.array([e.is_good for e in kept])
+    sure = np.array([v != "BORDERLINE" for v in held.verdict])
+    right = np.array([v == e.verdict for v, e in zip(held.verdict, kept, strict=True)])
+    slices = {
+        **{f"setting={s}": [e.setting == s for e in kept] for s in ("everyday", "professional")},
+        **{f"round={r}": [e.round == r for e in kept] for r in ROUNDS},
+        **{f"style={s}": [e.style == s for e in kept] for s in ("edited", "spoken", "asr")},
+    }
+    authors = {e.author for e in kept}
+    metrics = {
+        "split": f"leave-author-out, {min(params.heads.folds, len(authors))} folds over the train authors",
+        "n": {
+            "answers": len(kept),
+            "authors": len(authors),
+            "pairs": len({e.pair for e in kept if e.pair}),
+            "good": int(good.sum()),
+        },
+        "verdict": with_intervals(held.p_good, kept, params.seed),
+        "band": {
+            "coverage": round(float(sure.mean()), 4),
+            "accuracy_outside": round(float(right[sure].mean()), 4) if sure.any() else 0.0,
+            "n_outside": int(sure.sum()),
+        },
+        "baselines": {n: with_intervals(p, kept, params.seed) for n, p in baselines(part, kept, params).items()},
+        "slices": {
+            name: {
+                "n": int(sum(mask)),
+                **_rounded(verdict_figures(held.p_good[mask], [e for e, m in zip(kept, mask, strict=True) if m])),
+            }
+            for name, mask in slices.items()
+            if any(mask)
+        },
+        "signals": signal_figures(held, kept),
+    }
+    return metrics, plot_tables(held, kept, metrics)
+
+
+def _rounded(figures: dict[str, float]) -> dict[str, float]:
+    return {name: round(value, 4) for name, value in figures.items()}
+
+
+def plot_tables(
+    held: HeldOut, exemplars: Sequence[Exemplar], metrics: dict[str, Any]
+) -> dict[str, list[dict[str, Any]]]:
+    """Tables for `dvc plots`: calibration by bin, F1 by signal, confusion of verdicts."""
+    good = np.array([e.is_good for e in exemplars])
+    which = np.minimum((held.p_good * 10).astype(int), 9)
+    calibration = [
+        {
+            "predicted": round(float(held.p_good[which == b].mean()), 4),
+            "observed": round(float(good[which == b].mean()), 4),
+            "n": int((which == b).sum()),
+        }
+        for b in range(10)
+        if (which == b).any()
+    ]
+    signals = [{"signal": s, "f1": row["f1"], "n": row["n"]} for s, row in metrics["signals"]["by_signal"].items()]
+    confusion = [{"actual": e.verdict, "predicted": v} for e, v in zip(exemplars, held.verdict, strict=True)]
+    return {"calibration": calibration, "signals": signals, "confusion": confusion}

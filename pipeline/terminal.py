@@ -1,0 +1,115 @@
+"""Feedback and summaries as rich renderables, for 80 columns and for a pipe."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from pipeline.batch import Summary
+from pipeline.feedback import quote
+from pipeline.records import VERDICTS, Feedback
+
+_COLOUR = {"GOOD": "green", "BAD": "red", "BORDERLINE": "yellow", "UNSCORABLE": "bright_black"}
+
+
+def feedback_view(feedback: Feedback) -> Group:
+    """One answer's feedback."""
+    r = feedback.result
+    likely = "" if r.p_good is None else f"  {r.p_good:.0%} likely GOOD"
+    source = ", predicted" if r.round_source == "predicted" else ""
+    parts: list[RenderableType] = [
+        Text.assemble(
+            (r.verdict, f"bold {_COLOUR[r.verdict]}"),
+            likely,
+            f"  ({r.round.replace('_', ' ')} round{source})",
+        ),
+    ]
+    parts += [_indented(reason) for reason in r.reasons]
+    for polarity, heading in (("positive", "What is there"), ("negative", "What hurts")):
+        chosen = [s for s in r.signals if s.polarity == polarity]
+        if chosen:
+            parts.append(Text(f"\n{heading}", style="bold"))
+        for s in chosen:
+            quotes = " / ".join(f"“{quote(e.text)}”" for e in s.evidence)
+            parts.append(_indented(f"[bold]{s.name}[/] ({s.confidence:.0%}): {escape(quotes)}", markup=True))
+    if r.missing:
+        parts.append(Text("\nWhat is missing, what would lift it most first", style="bold"))
+    for number, m in enumerate(r.missing, 1):
+        line = f"{number}. [bold]{m.name}[/] (with it: {m.p_good_if_shown:.0%}). {escape(m.advice)}"
+        parts.append(_indented(line, markup=True))
+        parts.append(Padding(Text(f"Asked next: {m.ask}", style="italic"), (0, 0, 0, 5)))
+    if r.nearest:
+        near = ", ".join(f"{n.verdict} {n.exemplar} ({n.similarity:.2f})" for n in r.nearest)
+        parts.append(Text(f"\nNearest exemplars: {near}"))
+    d = r.delivery
+    said = [f"{d.words} words"]
+    if d.fillers_per_100_words is not None:
+        said.append(f"{d.fillers_per_100_words} fillers per 100 words")
+    if d.first_person_singular_share is not None:
+        said.append(f"“I” in {d.first_person_singular_share:.0%} of I and we")
+    if d.words_per_minute is not None:
+        said.append(f"{d.words_per_minute} words a minute")
+    parts.append(Text(f"How it was said (does not count): {', '.join(said)}."))
+    parts.append(Text(f"Model debrief {r.model.version} (corpus {r.model.corpus}, code {r.model.code})", style="dim"))
+    return Group(*parts)
+
+
+def _indented(text: str, markup: bool = False) -> Padding:
+    return Padding(Text.from_markup(text) if markup else Text(text), (0, 0, 0, 2))
+
+
+def summary_table(summary: Summary) -> Table:
+    """Verdicts by round."""
+    table = Table(title=f"{summary.scored} scored, {summary.rejected} rejected", title_justify="left")
+    table.add_column("round")
+    for verdict in VERDICTS:
+        table.add_column(verdict, justify="right", style=_COLOUR[verdict])
+    for name, counts in sorted(summary.by_round.items()):
+        table.add_row(name.replace("_", " "), *(str(counts[v]) for v in VERDICTS))
+    table.add_section()
+    table.add_row("all", *(str(summary.verdicts[v]) for v in VERDICTS))
+    return table
+
+
+def survey_tables(measured: dict[str, Any]) -> list[RenderableType]:
+    """What `debrief corpus stats` shows."""
+    counts = measured["counts"]
+    words = counts["words"]
+    parts: list[RenderableType] = [
+        Text(
+            f"{counts['answers']} answers ({counts['good']} GOOD), {counts['pairs']} minimal pairs of which "
+            f"{counts['everyday_pairs']} everyday, {counts['authors']} authors of which "
+            f"{counts['test_authors']} held out; {words['min']} to {words['max']} words, median {words['median']}."
+        )
+    ]
+    groups = Table(title="answers by", title_justify="left")
+    for column in ("field", "value", "answers", "GOOD"):
+        groups.add_column(column, justify="left" if column in ("field", "value") else "right")
+    for field, values in measured["by"].items():
+        for value, row in values.items():
+            groups.add_row(field, str(value), str(row["answers"]), f"{row['good'] / row['answers']:.0%}")
+    parts.append(groups)
+    signals = Table(title="signals", title_justify="left")
+    f1 = measured["agreement"].get("f1", {})
+    for column in ("signal", "answers", "in GOOD", "near misses", "annotators' F1"):
+        signals.add_column(column, justify="left" if column == "signal" else "right")
+    for name, row in measured["signals"].items():
+        agreed = f"{f1[name]:.2f}" if name in f1 else "–"
+        signals.add_row(name, str(row["answers"]), str(row["in_good"]), str(row.get("near_misses", "–")), agreed)
+    parts.append(signals)
+    for title in ("shortcuts", "agreement", "near_miss_kinds"):
+        table = Table(title=title.replace("_", " "), title_justify="left", show_header=False)
+        for name, value in measured[title].items():
+            if isinstance(value, dict):
+                for key, inner in value.items():
+                    if title == "shortcuts":
+                        table.add_row(f"{name} {key}", ", ".join(inner))
+            else:
+                table.add_row(name, str(value))
+        parts.append(table)
+    return parts
