@@ -4,7 +4,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: demo test test-fast lint setup lock repro clean
+.PHONY: demo test test-fast lint setup lock repro default-model clean
 
 demo: setup
 	$(BIN)/debrief score corpus/samples --out out/demo; status=$$?; test $$status -le 1
@@ -39,3 +39,8 @@ lock:
 
 clean:
 	rm -rf .venv out build dist *.egg-info
+
+# what a fresh clone scores with: the model that dvc repro left in models/current
+default-model: setup
+	rm -rf models/default
+	cp -r models/current models/default

@@ -54,7 +54,8 @@ def score_batch(
     out: Path,
     report: BatchReport | None = None,
     extra_format: str = "jsonl",
-    resume_key: str | None = None,
+    key: str = "",
+    resume: bool = False,
     advance: Callable[[int], None] | None = None,
 ) -> Summary:
     """Score every record and write `results.jsonl`, `rejected.jsonl` and what else is asked for into ``out``.
@@ -65,17 +66,18 @@ def score_batch(
         out: folder, made if absent.
         report: writes the report for people, or None.
         extra_format: ``csv`` or ``parquet`` writes the same results as a table too.
-        resume_key: names this very batch (inputs and model); an unfinished one with the same key is gone on with.
+        key: names this very batch (inputs, options and model).
+        resume: go on with an unfinished batch of the same key, if there is one; otherwise start anew.
         advance: told of each finished record.
 
     Raises:
-        DebriefError: ``out`` cannot be written, or it holds another unfinished batch that ``resume_key`` asks for.
+        DebriefError: ``out`` cannot be written, or ``resume`` finds an unfinished batch of another key there.
     """
     parts = ["results.jsonl", "rejected.jsonl", *([report.file_name] if report else [])]
     try:
         out.mkdir(parents=True, exist_ok=True)
         with _locked(out):
-            summary = _stream(records, scorer, out, report, parts, resume_key, advance)
+            summary = _stream(records, scorer, out, report, parts, key, resume, advance)
             for name in parts:
                 if name == getattr(report, "file_name", None):
                     continue
@@ -99,11 +101,12 @@ def _stream(
     out: Path,
     report: BatchReport | None,
     parts: list[str],
-    resume_key: str | None,
+    key: str,
+    resume: bool,
     advance: Callable[[int], None] | None,
 ) -> Summary:
     summary = Summary()
-    done = _resume(out, parts, resume_key, summary)
+    done = _resume(out, parts, key, summary) if resume else 0
     source = iter(records)
     for _ in islice(source, done):
         if advance:
@@ -122,7 +125,7 @@ def _stream(
                 if advance:
                     advance(1)
             done += len(chunk)
-            _save_progress(out, files, done, resume_key, summary)
+            _save_progress(out, files, done, key, summary)
     finally:
         for file in files.values():
             file.close()
@@ -136,7 +139,7 @@ def _write(feedback: Feedback, files: Mapping[str, IO[str]], report: BatchReport
         files[report.file_name].write(report.section(feedback))
 
 
-def _save_progress(out: Path, files: Mapping[str, IO[str]], done: int, key: str | None, summary: Summary) -> None:
+def _save_progress(out: Path, files: Mapping[str, IO[str]], done: int, key: str, summary: Summary) -> None:
     sizes = {}
     for name, file in files.items():
         file.flush()
@@ -154,10 +157,10 @@ def _save_progress(out: Path, files: Mapping[str, IO[str]], done: int, key: str 
     fresh.replace(out / _PROGRESS)
 
 
-def _resume(out: Path, parts: list[str], key: str | None, summary: Summary) -> int:
+def _resume(out: Path, parts: list[str], key: str, summary: Summary) -> int:
     """How many records are done; cuts the part files back to where they can be trusted."""
     path = out / _PROGRESS
-    if key is None or not path.is_file():
+    if not path.is_file():
         return 0
     state = json.loads(path.read_text(encoding="utf-8"))
     if state["key"] != key or set(state["sizes"]) != set(parts):
@@ -169,7 +172,7 @@ def _resume(out: Path, parts: list[str], key: str | None, summary: Summary) -> i
     for name, size in state["sizes"].items():
         part = out / f"{name}.part"
         if not part.exists():  # the batch was stopped while its files got their final names
-            out / name.replace(part)
+            (out / name).replace(part)
         os.truncate(part, size)
     summary.rejected = state["rejected"]
     for round_, counts in state["by_round"].items():

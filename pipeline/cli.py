@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
@@ -101,10 +103,7 @@ def score(
     from pipeline.report import BatchReport
 
     loaded, scorer = _load(model, rubric, quiet)
-    # always written, so that a batch stopped without --resume in mind can still be gone on with
-    key = _digest([*inputs, str(round_), rubric, loaded.version, report.value])
-    if not resume:
-        (out_dir / "progress.json").unlink(missing_ok=True)
+    key = _digest([*_fingerprints(inputs), str(round_), rubric, loaded.version, report.value])
     records = read_inputs(inputs)
     if round_:
         records = (_with_round(record, round_.value) for record in records)
@@ -114,7 +113,7 @@ def score(
         else BatchReport("html" if report is ReportKind.html else "markdown", loaded, rubric)
     )
     with _progress("scoring", None, quiet) as advance:
-        summary = score_batch(records, scorer, out_dir, page, table.value, key, advance)
+        summary = score_batch(records, scorer, out_dir, page, table.value, key, resume, advance)
     if not quiet:
         from pipeline.terminal import summary_table
 
@@ -295,14 +294,14 @@ def retrain(
 ) -> None:
     """Reproduce the pipeline and register the model in MLflow as challenger."""
     from pipeline.params import read_params
+    from pipeline.plots import draw
     from pipeline.track import flat_figures, register
 
     params = read_params()
-    ran = subprocess.run(
-        [sys.executable, "-m", "dvc", "repro", *(["--force"] if force else [])],
-        stdout=sys.stderr,
-        check=False,
-    )
+    # the stages call `debrief`: let them find this one, also where no environment is activated
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    words = [sys.executable, "-m", "dvc", "repro", *(["--force"] if force else [])]
+    ran = subprocess.run(words, stdout=sys.stderr, env={**os.environ, "PATH": path}, check=False)
     if ran.returncode:
         raise DebriefError("dvc repro failed", "Its own message stands above.")
     tree = params.model_dump()
@@ -313,7 +312,10 @@ def retrain(
         "debrief.dvc_lock": _digest([lock.read_text("utf-8")]) if lock.is_file() else "none",
     }
     _say("registering in MLflow …", quiet=False)
-    version, new = register(CURRENT, flat, tags, [PLOTS, METRICS])
+    with tempfile.TemporaryDirectory() as temporary:
+        pictures = Path(temporary) / "pictures"
+        draw(PLOTS, pictures)
+        version, new = register(CURRENT, flat, tags, [PLOTS, METRICS, pictures])
     state = "registered as" if new else "was registered before as"
     out.print(f"model {version.model} {state} version {version.number} ({', '.join(version.aliases) or 'no alias'})")
 
@@ -382,6 +384,17 @@ def _with_round(record: Any, round_: str) -> Any:
     if isinstance(record, Answer) and record.round is None:
         return record.model_copy(update={"round": round_})
     return record
+
+
+def _fingerprints(inputs: list[str]) -> Iterator[str]:
+    """Names, sizes and times of all input files: a batch is resumed only over the files it began with."""
+    for name in inputs:
+        path = Path(name)
+        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+            if file.is_file():
+                stat = file.stat()
+                yield f"{file} {stat.st_size} {stat.st_mtime_ns}"
+        yield name
 
 
 def _read_text(text: str) -> tuple[str, str]:

@@ -33,7 +33,7 @@ class SegmentParams(_Strict):
 class HeadParams(_Strict):
     """Signal heads: one L2-regularised logistic regression a signal."""
 
-    C: float = Field(0.3, gt=0, description="inverse regularisation strength, as in scikit-learn")
+    C: float = Field(gt=0, description="inverse regularisation strength, as in scikit-learn")
     folds: int = Field(8, ge=2, description="author-grouped folds for out-of-fold probabilities")
 
 

@@ -152,11 +152,9 @@ def _windows(words: list[str], known: set[str], one: _Compiled) -> list[tuple[in
         return []
     if not one.needs:
         return [(0, len(words))]
-    places = [[i for i, word in enumerate(words) if word in need.words] for need in one.needs]
-    rarest = min(range(len(places)), key=lambda i: len(places[i]))
-    need = one.needs[rarest]
+    need = min(one.needs, key=lambda need: len(need.words & known))
     windows: list[tuple[int, int]] = []
-    for at in places[rarest]:
+    for at in [i for i, word in enumerate(words) if word in need.words]:
         start, end = max(0, at - need.before), min(len(words), at + need.after + 1)
         if any(other.words.isdisjoint(words[start:end]) for other in one.needs):
             continue
