@@ -153,11 +153,7 @@ def feedback(
     if html:
         from pipeline.report import answer_page
 
-        try:
-            html.write_text(answer_page(said, loaded), encoding="utf-8")
-        except OSError as error:
-            raise DebriefError(f"cannot write it ({error.strerror})", "Name another file.", str(html)) from None
-        _say(f"page written to {html}", quiet=False)
+        _write_page(html, answer_page(said, loaded))
     if as_json:
         print(said.result.to_json())
     elif not html:
@@ -209,13 +205,20 @@ def corpus_check(folder: CorpusFolder = EXEMPLARS) -> None:
 def corpus_stats(
     folder: CorpusFolder = EXEMPLARS,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    page: Annotated[Path | None, typer.Option("--page", help="Write a page of tables and plots (HTML).")] = None,
 ) -> None:
     """Show what the corpus holds, and what length or words alone give away."""
     from pipeline.corpus import read_corpus
     from pipeline.survey import survey
     from pipeline.terminal import survey_tables
 
-    measured = survey(read_corpus(folder))
+    exemplars = read_corpus(folder)
+    measured = survey(exemplars)
+    if page:
+        from pipeline.plots import corpus_pictures
+        from pipeline.report import corpus_page
+
+        _write_page(page, corpus_page(measured, corpus_pictures(exemplars, measured)))
     if as_json:
         print(json.dumps(measured, indent=1))
     else:
@@ -444,6 +447,14 @@ def _features() -> Any:
 def _write_json(path: Path, tree: dict[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(tree, indent=1) + "\n", encoding="utf-8")
+
+
+def _write_page(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise DebriefError(f"cannot write it ({error.strerror})", "Name another file.", str(path)) from None
+    _say(f"page written to {path}", quiet=False)
 
 
 def _digest(parts: list[str]) -> str:

@@ -114,6 +114,9 @@ class TransformerEncoder:
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
         from sentence_transformers import SentenceTransformer
         from tokenizers import Tokenizer
+        from transformers.utils import logging
+
+        logging.disable_progress_bar()
 
         try:
             module = SentenceTransformer(str(self._folder), device="cpu", local_files_only=True)

@@ -91,11 +91,11 @@ def reasons(
     if not any(s.polarity == "positive" for s in shown):
         said.append("It shows none of the signals this round looks for.")
     elif verdict != "GOOD" and missing:
-        said.append(f"No {' and no '.join(m.name for m in missing[:2])} was found.")
+        said.append(f"Not found: {' or '.join(m.name for m in missing[:2])}.")
     return said
 
 
 def quote(text: str, words: int = QUOTE_WORDS) -> str:
-    """``text`` cut to so many words, with an ellipsis where it was cut."""
+    """``text`` on one line to stand inside a sentence: cut to so many words with an ellipsis, no stop at its end."""
     parts = text.split()
-    return " ".join(parts) if len(parts) <= words else " ".join(parts[:words]) + " …"
+    return " ".join(parts).rstrip(".,;: ") if len(parts) <= words else " ".join(parts[:words]) + " …"

@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 import csv
+import io
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.records import Exemplar
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def draw(tables: Path, target: Path) -> list[Path]:
@@ -44,6 +52,56 @@ def draw(tables: Path, target: Path) -> list[Path]:
     axes.set(xlabel="said", ylabel="labelled", title="Verdicts, leave-author-out")
     figure.savefig(target / "confusion.png", dpi=110)
     return sorted(target.glob("*.png"))
+
+
+def corpus_pictures(exemplars: Sequence[Exemplar], measured: dict[str, Any]) -> dict[str, str]:
+    """Pictures of the corpus as SVG text, by title: lengths, signals, near misses, agreement."""
+    from matplotlib.figure import Figure
+
+    pictures = {}
+    figure = Figure(figsize=(7, 3), layout="constrained")
+    axes = figure.subplots()
+    lengths = [[len(e.text.split()) for e in exemplars if e.verdict == v] for v in ("GOOD", "BAD")]
+    axes.hist(lengths, bins=30, label=["GOOD", "BAD"])
+    axes.set(xlabel="words", ylabel="answers")
+    axes.legend()
+    pictures["Length by verdict"] = _svg(figure)
+
+    signals = measured["signals"]
+    names = list(signals)[::-1]
+    places = range(len(names))
+    figure = Figure(figsize=(7, 7.5), layout="constrained")
+    axes = figure.subplots()
+    good = [signals[n]["in_good"] for n in names]
+    axes.barh(places, good, label="shown in GOOD")
+    axes.barh(
+        places, [signals[n]["answers"] - g for n, g in zip(names, good, strict=True)], left=good, label="shown in BAD"
+    )
+    axes.plot([signals[n].get("near_misses") for n in names], list(places), "kx", label="near misses")
+    axes.set_yticks(list(places), names)
+    axes.set(xlabel="answers")
+    axes.legend()
+    pictures["Signals and near misses"] = _svg(figure)
+
+    if f1 := measured["agreement"].get("f1"):
+        names = sorted(f1, key=lambda n: f1[n])
+        figure = Figure(figsize=(7, 6.5), layout="constrained")
+        axes = figure.subplots()
+        axes.barh(names, [f1[n] for n in names])
+        axes.axvline(0.8, color="0.4", linewidth=1)
+        axes.set(xlabel="F1 between writer and blind reader", xlim=(0, 1))
+        pictures["Agreement on signals"] = _svg(figure)
+    return pictures
+
+
+def _svg(figure: Figure) -> str:
+    """A figure as an ``<svg>`` element, the same bytes for the same figure."""
+    import matplotlib
+
+    with matplotlib.rc_context({"svg.hashsalt": "debrief", "svg.fonttype": "none"}):
+        text = io.StringIO()
+        figure.savefig(text, format="svg", metadata={"Date": None})
+    return text.getvalue()[text.getvalue().index("<svg") :]
 
 
 def _rows(path: Path) -> list[dict[str, str]]:

@@ -117,6 +117,12 @@ def answer_section(feedback: Feedback, model: Model, kind: Kind) -> str:
     return template.render(answer=feedback.answer, result=feedback.result, feedback=feedback, near=near)
 
 
+def corpus_page(measured: dict[str, Any], pictures: dict[str, str]) -> str:
+    """The measures of the corpus and their pictures (SVG by title) as a whole HTML page."""
+    template = _environment("html").get_template("corpus.html.j2")
+    return template.render(m=measured, pictures={title: Markup(svg) for title, svg in pictures.items()})
+
+
 def answer_page(feedback: Feedback, model: Model) -> str:
     """One answer's feedback as a whole HTML page."""
     template = _environment("html").get_template("page.html.j2")

@@ -72,7 +72,7 @@ def test_every_reason_quotes_the_answer_or_names_a_lack(scorer, answers):
                 words = reason.split("“")[1].split("”")[0].removesuffix(" …")
                 assert words in " ".join(feedback.answer.text.split())
             else:
-                assert reason.startswith(("The model is not sure", "It shows none", "No "))
+                assert reason.startswith(("The model is not sure", "It shows none", "Not found: "))
 
 
 def test_the_round_is_given_or_predicted(scorer, answers):
