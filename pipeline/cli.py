@@ -274,6 +274,23 @@ def stage_evaluate() -> None:
             writer.writerows(rows)
 
 
+@stage_app.command("test")
+def stage_test(
+    authors: Annotated[str | None, typer.Option(help="Train on these authors only, such as e01,e02.")] = None,
+    target: Annotated[Path, typer.Option("--out", help="Where the figures go.")] = METRICS / "test.json",
+) -> None:
+    """Measure on the held-out test authors. Not part of the pipeline: looked at once, at the end."""
+    from pipeline.evaluate import evaluate_test
+    from pipeline.params import read_params
+
+    data, exemplars = _features()
+    if authors:
+        wanted = set(authors.split(","))
+        rows = [i for i, e in enumerate(exemplars) if e.split == "test" or e.author in wanted]
+        data, exemplars = data.take(rows), [exemplars[i] for i in rows]
+    _write_json(target, evaluate_test(data, exemplars, read_params()))
+
+
 @stage_app.command("fit")
 def stage_fit() -> None:
     """Fit on the train authors: models/current."""

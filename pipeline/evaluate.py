@@ -18,6 +18,7 @@ from pipeline.signals import ROUNDS, SIGNAL_IDS
 from pipeline.train import Featurized, Fitted, author_folds, fit_stack, shown_matrix
 
 Array = NDArray[np.float64]
+Fold = tuple[NDArray[np.int64], NDArray[np.int64]]  # rows to train on, rows held out
 INNER_FOLDS = 4
 RESAMPLES = 1000
 
@@ -32,18 +33,30 @@ class HeldOut:
     called: NDArray[np.bool_]
     evidence: list[dict[str, list[tuple[int, int]]]]
 
+    def take(self, rows: NDArray[np.int64]) -> HeldOut:
+        """The same for some answers only."""
+        picked = rows.tolist()
+        return HeldOut(
+            self.p_good[rows],
+            [self.verdict[i] for i in picked],
+            self.strengths[rows],
+            self.called[rows],
+            [self.evidence[i] for i in picked],
+        )
 
-def cross_validate(
+
+def predict_held_out(
     data: Featurized,
     exemplars: Sequence[Exemplar],
     params: Params,
+    folds: Sequence[Fold],
     advance: Callable[[int], None] | None = None,
 ) -> HeldOut:
-    """Leave-author-out predictions; each fold refits heads, thresholds, verdict, calibration and band from nothing."""
+    """Predictions for the held-out rows of each fold; every fold refits heads, thresholds, verdict and band."""
     rubric = read_rubric()
     n = len(exemplars)
     held = HeldOut(np.zeros(n), [""] * n, np.zeros((n, 24)), np.zeros((n, 24), np.bool_), [{} for _ in range(n)])
-    for train, test in author_folds([e.author for e in exemplars], params.heads.folds):
+    for train, test in folds:
         fitted = fit_stack(data.take(train), [exemplars[i] for i in train], params, rubric, INNER_FOLDS)
         predict_into(held, fitted, data, exemplars, test, rubric)
         if advance:
@@ -221,8 +234,8 @@ def _iou(one: set[int], two: set[int]) -> float:
 # --- baselines -----------------------------------------------------------------------------------------------
 
 
-def baselines(data: Featurized, exemplars: Sequence[Exemplar], params: Params) -> dict[str, Array]:
-    """Leave-author-out p(GOOD) of five simpler ways, on the same folds as the model."""
+def baselines(data: Featurized, exemplars: Sequence[Exemplar], folds: Sequence[Fold]) -> dict[str, Array]:
+    """Held-out p(GOOD) of five simpler ways, on the same folds as the model."""
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
@@ -232,7 +245,7 @@ def baselines(data: Featurized, exemplars: Sequence[Exemplar], params: Params) -
     good = np.array([e.is_good for e in exemplars])
     length = np.log([[len(t.split())] for t in texts])
     found = {name: np.zeros(len(texts)) for name in ("majority", "length", "tfidf", "embedding", "nearest")}
-    for train, test in author_folds([e.author for e in exemplars], params.heads.folds):
+    for train, test in folds:
         y = good[train]
         found["majority"][test] = y.mean()
         ways = {
@@ -266,42 +279,60 @@ def evaluate(
     """
     rows = [i for i, e in enumerate(exemplars) if e.split == "train"]
     part, kept = data.take(rows), [exemplars[i] for i in rows]
-    held = cross_validate(part, kept, params, advance)
-    good = np.array([e.is_good for e in kept])
+    folds = author_folds([e.author for e in kept], params.heads.folds)
+    held = predict_held_out(part, kept, params, folds, advance)
+    said = baselines(part, kept, folds)
+    metrics = _metrics(f"leave-author-out, {len(folds)} folds over the train authors", held, said, kept, params.seed)
+    return metrics, plot_tables(held, kept, metrics)
+
+
+def evaluate_test(data: Featurized, exemplars: Sequence[Exemplar], params: Params) -> dict[str, Any]:
+    """The same figures on the ``test`` authors, once, by a model of the train authors. Never choose by these."""
+    train, test = (np.flatnonzero([e.split == side for e in exemplars]) for side in ("train", "test"))
+    held = predict_held_out(data, exemplars, params, [(train, test)])
+    said = baselines(data, exemplars, [(train, test)])
+    kept = [exemplars[i] for i in test.tolist()]
+    trained = len({exemplars[i].author for i in train.tolist()})
+    name = f"test authors, by a model of {len(train)} answers of {trained} train authors"
+    return _metrics(name, held.take(test), {n: p[test] for n, p in said.items()}, kept, params.seed)
+
+
+def _metrics(
+    split: str, held: HeldOut, said: dict[str, Array], exemplars: Sequence[Exemplar], seed: int
+) -> dict[str, Any]:
+    good = np.array([e.is_good for e in exemplars])
     sure = np.array([v != "BORDERLINE" for v in held.verdict])
-    right = np.array([v == e.verdict for v, e in zip(held.verdict, kept, strict=True)])
+    right = np.array([v == e.verdict for v, e in zip(held.verdict, exemplars, strict=True)])
     slices = {
-        **{f"setting={s}": [e.setting == s for e in kept] for s in ("everyday", "professional")},
-        **{f"round={r}": [e.round == r for e in kept] for r in ROUNDS},
-        **{f"style={s}": [e.style == s for e in kept] for s in ("edited", "spoken", "asr")},
+        **{f"setting={s}": [e.setting == s for e in exemplars] for s in ("everyday", "professional")},
+        **{f"round={r}": [e.round == r for e in exemplars] for r in ROUNDS},
+        **{f"style={s}": [e.style == s for e in exemplars] for s in ("edited", "spoken", "asr")},
     }
-    authors = {e.author for e in kept}
-    metrics = {
-        "split": f"leave-author-out, {min(params.heads.folds, len(authors))} folds over the train authors",
+    return {
+        "split": split,
         "n": {
-            "answers": len(kept),
-            "authors": len(authors),
-            "pairs": len({e.pair for e in kept if e.pair}),
+            "answers": len(exemplars),
+            "authors": len({e.author for e in exemplars}),
+            "pairs": len({e.pair for e in exemplars if e.pair}),
             "good": int(good.sum()),
         },
-        "verdict": with_intervals(held.p_good, kept, params.seed),
+        "verdict": with_intervals(held.p_good, exemplars, seed),
         "band": {
             "coverage": round(float(sure.mean()), 4),
             "accuracy_outside": round(float(right[sure].mean()), 4) if sure.any() else 0.0,
             "n_outside": int(sure.sum()),
         },
-        "baselines": {n: with_intervals(p, kept, params.seed) for n, p in baselines(part, kept, params).items()},
+        "baselines": {name: with_intervals(p_good, exemplars, seed) for name, p_good in said.items()},
         "slices": {
             name: {
                 "n": int(sum(mask)),
-                **_rounded(verdict_figures(held.p_good[mask], [e for e, m in zip(kept, mask, strict=True) if m])),
+                **_rounded(verdict_figures(held.p_good[mask], [e for e, m in zip(exemplars, mask, strict=True) if m])),
             }
             for name, mask in slices.items()
             if any(mask)
         },
-        "signals": signal_figures(held, kept),
+        "signals": signal_figures(held, exemplars),
     }
-    return metrics, plot_tables(held, kept, metrics)
 
 
 def _rounded(figures: dict[str, float]) -> dict[str, float]:
