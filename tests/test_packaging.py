@@ -37,7 +37,8 @@ def tracked():
 
 
 def test_no_file_names_a_registry_or_a_machine():
-    registry = re.compile("py" + r"pi\.org|pythonhosted|/(home|root|work)/[a-z]")
+    # written in pieces, so that this file does not hold what it looks for
+    registry = re.compile("|".join(["py" + r"pi\.org", "python" + "hosted", "/(home|root|" + "work)/[a-z]"]))
     for path in tracked():
         if path.is_file() and path.suffix not in (".safetensors", ".lock"):
             text = path.read_text(encoding="utf-8", errors="ignore")
