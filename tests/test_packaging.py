@@ -1,5 +1,6 @@
 """The lock file is in step with pyproject.toml, and nothing in the repository names a machine or a registry."""
 
+import json
 import re
 import subprocess
 import tomllib
@@ -64,3 +65,33 @@ def test_only_the_command_line_prints_or_exits():
     for path in (ROOT / "pipeline").glob("*.py"):
         if path.name != "cli.py":
             assert not re.search(r"\bprint\(|sys\.exit|SystemExit", path.read_text()), path.name
+
+
+def figures_table():
+    """The README's table of figures, as `metrics/evaluation.json` has them."""
+    metrics = json.loads((ROOT / "metrics/evaluation.json").read_text())
+    names = {"accuracy": "right", "pairs_right": "pairs ranked right", "auc": "AUC", "strength_rho": "rank correlation"}
+    rows = [f"| | {' | '.join(names.values())} |", "| --- |" + " --- |" * len(names)]
+    titles = {"majority": "majority", "length": "length only", "tfidf": "TF-IDF + logistic regression"}
+    titles |= {"embedding": "frozen encoder + logistic regression", "nearest": "nearest exemplar"}
+    ways = {"**debrief**": metrics["verdict"], **{titles[k]: v for k, v in metrics["baselines"].items()}}
+    for title, way in ways.items():
+        cells = [
+            f"{way[n]['value']:.2f} ({way[n]['low']:.2f} to {way[n]['high']:.2f})" if n in way else "–" for n in names
+        ]
+        rows.append(f"| {title} | {' | '.join(cells)} |")
+    n = metrics["n"]
+    signals, band = metrics["signals"], metrics["band"]
+    rows += [
+        "",
+        f"n = {n['answers']} answers in {n['pairs']} minimal pairs by {n['authors']} authors; {metrics['split']};",
+        "95% bootstrap intervals over authors; rank correlation with annotated strength. Signals: macro-F1",
+        f"{signals['macro_f1']:.2f}, evidence F1 {signals['evidence_macro_f1']:.2f}, false alarms on near misses",
+        f"{signals['near_miss_false_alarms']:.0%} (n = {signals['near_misses']}). Verdicts outside the band:",
+        f"{band['accuracy_outside']:.0%} right, {band['coverage']:.0%} of the answers.",
+    ]
+    return "\n".join(rows)
+
+
+def test_the_readme_quotes_the_committed_figures():
+    assert figures_table() in (ROOT / "README.md").read_text(), "the README's table is stale:\n" + figures_table()
