@@ -33,6 +33,7 @@ def _mlflow() -> Any:
     """MLflow, pointed at ``MLFLOW_TRACKING_URI`` or at `mlflow.db` in this folder."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
     try:
         import mlflow
     except ImportError:
