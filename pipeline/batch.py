@@ -90,6 +90,8 @@ def score_batch(
                 summary.files.append(write_table(out / "results.jsonl", out / f"results.{extra_format}"))
             (out / _PROGRESS).unlink(missing_ok=True)
     except OSError as error:
+        if error.filename and not Path(str(error.filename)).is_relative_to(out):
+            raise  # not about writing: a file of the program itself is missing
         reason = error.strerror or type(error).__name__
         raise DebriefError(f"cannot write here ({reason})", "Name another folder with --out.", str(out)) from None
     return summary

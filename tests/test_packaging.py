@@ -95,3 +95,10 @@ def figures_table():
 
 def test_the_readme_quotes_the_committed_figures():
     assert figures_table() in (ROOT / "README.md").read_text(), "the README's table is stale:\n" + figures_table()
+
+
+def test_the_package_declares_every_data_file():
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["pipeline"]
+    shipped = {path for pattern in declared for path in (ROOT / "pipeline").glob(pattern)}
+    data = {p for p in tracked() if p.is_relative_to(ROOT / "pipeline") and p.suffix != ".py"}
+    assert sorted(p.name for p in data - shipped) == []
