@@ -24,7 +24,6 @@ from pipeline.report import BatchReport
 from pipeline.score import Scorer
 
 CHUNK = 256  # records between two points from which a batch can be resumed
-FORMATS = ("jsonl", "csv", "parquet")
 _PROGRESS = "progress.json"
 
 

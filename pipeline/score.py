@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from pipeline.delivery import delivery
 from pipeline.encode import Encoded, Encoder
@@ -73,39 +74,33 @@ class Scorer:
         verdict = model.verdict.verdict(p_good)
         shown = shown_signals(evidence, strengths)
         missing = missing_signals(model, rubric, round_, strengths, shown)
-        return Result.model_validate(
-            {
-                "schema": "debrief.result/1",
-                "id": answer.id,
-                "round": round_,
-                "round_source": source,
-                "verdict": verdict,
-                "p_good": round(p_good, 4),
-                "reasons": reasons(model, rubric, round_, verdict, shown, missing),
-                "signals": shown,
-                "missing": missing,
-                "nearest": nearest_exemplars(model, vectors.answer),
-                "delivery": delivery(answer.text, answer.seconds),
-                "model": model.stamp,
-                "extra": answer.extra,
-            }
+        return self._record(
+            answer,
+            round_,
+            source,
+            verdict=verdict,
+            p_good=round(p_good, 4),
+            reasons=reasons(model, rubric, round_, verdict, shown, missing),
+            signals=shown,
+            missing=missing,
+            nearest=nearest_exemplars(model, vectors.answer),
         )
 
     def _unscorable(self, answer: Answer, reason: str, round_: str, source: str) -> Result:
+        nothing: dict[str, Any] = {"p_good": None, "signals": [], "missing": [], "nearest": []}
+        return self._record(answer, round_, source, verdict="UNSCORABLE", reasons=[reason], **nothing)
+
+    def _record(self, answer: Answer, round_: str, source: str, **said: Any) -> Result:
+        """What every result holds, whatever is said of the answer."""
         return Result.model_validate(
             {
                 "schema": "debrief.result/1",
                 "id": answer.id,
                 "round": round_,
                 "round_source": source,
-                "verdict": "UNSCORABLE",
-                "p_good": None,
-                "reasons": [reason],
-                "signals": [],
-                "missing": [],
-                "nearest": [],
                 "delivery": delivery(answer.text, answer.seconds),
                 "model": self._model.stamp,
                 "extra": answer.extra,
+                **said,
             }
         )
