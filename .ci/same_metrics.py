@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 WHOLE, PART = 0.02, 0.10
-PARTS = (".slices.", ".by_signal.", ".band.", ".low", ".high")
+PARTS = (".slices.", ".by_signal.", ".band.", ".ablations.", ".by_disturbance.", ".low", ".high")
 
 
 def differences(one: object, two: object, place: str) -> list[str]:

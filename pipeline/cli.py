@@ -43,7 +43,10 @@ out = Console()
 err = Console(stderr=True)
 
 EXEMPLARS = Path("corpus/exemplars")
+SPLITTER = Path("models/splitter.safetensors")
+ADAPTERS = Path("models/adapters")
 FEATURES = Path("data/features.npz")
+NGRAMS = Path("data/ngrams")
 CURRENT = Path("models/current")
 METRICS = Path("metrics")
 PLOTS = Path("plots")
@@ -79,6 +82,10 @@ ModelOption = Annotated[
 ]
 RubricOption = Annotated[str, typer.Option("--rubric", help="A rubric that ships with debrief, or a YAML file.")]
 RoundOption = Annotated[RoundName | None, typer.Option("--round", help="The round, where a record names none.")]
+GoodRateOption = Annotated[
+    float | None,
+    typer.Option(min=0.01, max=0.99, help="Share of GOOD answers you expect; half of the exemplars are."),
+]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no summary.")]
 
 
@@ -92,6 +99,7 @@ def score(
     round_: RoundOption = None,
     rubric: RubricOption = "tpm",
     model: ModelOption = None,
+    expected_good_rate: GoodRateOption = None,
     report: Annotated[ReportKind, typer.Option(help="The report for people.")] = ReportKind.markdown,
     table: Annotated[TableFormat, typer.Option("--format", help="A table beside results.jsonl.")] = TableFormat.jsonl,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the batch that was stopped here.")] = False,
@@ -102,8 +110,9 @@ def score(
     from pipeline.readers import read_inputs
     from pipeline.report import BatchReport
 
-    loaded, scorer = _load(model, rubric, quiet)
-    key = _digest([*_fingerprints(inputs), str(round_), rubric, loaded.version, report.value])
+    loaded, scorer = _load(model, rubric, quiet, expected_good_rate)
+    asked = [str(round_), rubric, loaded.version, report.value, str(expected_good_rate)]
+    key = _digest([*_fingerprints(inputs), *asked])
     records = read_inputs(inputs)
     if round_:
         records = (_with_round(record, round_.value) for record in records)
@@ -236,36 +245,98 @@ def stage_check() -> None:
     _write_json(METRICS / "corpus.json", measured)
 
 
+@stage_app.command("split")
+def stage_split() -> None:
+    """Learn where unpunctuated speech is cut: models/splitter.safetensors."""
+    from pipeline.params import read_params
+    from pipeline.segment import fit_splitter
+
+    params = read_params()
+    texts = [e.text for e in _corpus(EXEMPLARS) if e.split == "train" and e.style != "asr"]
+    fit_splitter(texts, params.segment).save(SPLITTER)
+
+
+@stage_app.command("adapt")
+def stage_adapt(
+    share: Annotated[float, typer.Option(help="Of each fold's answers, for a quick try.")] = 1.0,
+    workers: Annotated[int, typer.Option(min=0, help="Trainings side by side; 0: one for each core.")] = 0,
+    target: Annotated[Path, typer.Option("--out", help="Where the adapters go.")] = ADAPTERS,
+) -> None:
+    """Fine-tune the encoder, once for each fold of authors and once for all: models/adapters."""
+    from pipeline.adapt import adapt_all, steps
+    from pipeline.params import read_params
+    from pipeline.segment import Splitter, sentences
+
+    params, splitter = read_params(), Splitter.load(SPLITTER)
+    every = max(1, round(1 / share))
+    exemplars = [e for e in _corpus(EXEMPLARS) if e.split == "train"][::every]
+    cuts = [sentences(e.text, params.segment, splitter) for e in exemplars]
+    # each answer is read by every fold's training but its own, and by that of all; long ones go through in two windows,
+    # so the total is known to within a few
+    total = params.adapt.folds * steps(len(exemplars), params.adapt)
+    with _progress("fine-tuning", total, quiet=False) as advance:
+        adapters = adapt_all(exemplars, cuts, params, workers or os.cpu_count() or 1, advance)
+    adapters.save(target)
+
+
 @stage_app.command("featurize")
 def stage_featurize() -> None:
     """Encode and describe every sentence of the corpus: data/features.npz."""
+    from pipeline.adapt import Adapters
     from pipeline.encode import TransformerEncoder
     from pipeline.params import read_params
-    from pipeline.train import featurize
+    from pipeline.segment import Splitter
+    from pipeline.train import Encoders, featurize
 
-    params, exemplars = read_params(), _corpus(EXEMPLARS)
-    with _progress("encoding", None, quiet=False) as advance:
-        data = featurize(exemplars, params, TransformerEncoder(params.encoder), advance)
-    data.save(FEATURES)
-    _say(
-        f"{len(data.ids)} answers, {len(data.owner)} sentences, {data.features.shape[1]} features",
-        quiet=False,
+    params, exemplars, adapters = read_params(), _corpus(EXEMPLARS), Adapters.load(ADAPTERS)
+    folds = [adapters.held_out[e.author] if e.split == "train" else -1 for e in exemplars]
+    encoders = Encoders(
+        held_out=[TransformerEncoder(params.encoder, adapter) for adapter in adapters.folds],
+        whole=TransformerEncoder(params.encoder, adapters.whole),
+        plain=TransformerEncoder(params.encoder),
     )
+    with _progress("encoding", 4 * len(exemplars), quiet=False) as advance:
+        data, ngrams = featurize(exemplars, folds, params, Splitter.load(SPLITTER), encoders, advance)
+    data.save(FEATURES)
+    ngrams.save(NGRAMS)
+    _say(f"{len(data.ids)} answers, {len(data.owner)} sentences, {data.features.shape[1]} features", quiet=False)
 
 
 @stage_app.command("evaluate")
 def stage_evaluate() -> None:
-    """Cross-validate by author: metrics/evaluation.json and plots/*.csv."""
+    """Cross-validate by author: metrics/evaluation.json, metrics/robustness.json and plots/*.csv."""
     import csv
 
-    from pipeline.evaluate import evaluate
+    from pipeline.adapt import Adapters
+    from pipeline.encode import TransformerEncoder
+    from pipeline.evaluate import evaluate, robustness
+    from pipeline.features import BLOCKS
+    from pipeline.ngrams import NgramReaders
     from pipeline.params import read_params
+    from pipeline.robust import DISTURBANCES
+    from pipeline.segment import Splitter
 
     params = read_params()
     data, exemplars = _features()
-    with _progress("evaluating", params.heads.folds, quiet=False) as advance:
-        metrics, tables = evaluate(data, exemplars, params, advance)
+    with _progress("evaluating", params.adapt.folds + len(BLOCKS) + 4, quiet=False) as advance:
+        metrics, tables, fits = evaluate(data, exemplars, params, advance)
     _write_json(METRICS / "evaluation.json", metrics)
+    kept = [(e, int(f)) for e, f in zip(exemplars, data.fold, strict=True) if e.split == "train"]
+    encoders = [TransformerEncoder(params.encoder, adapter) for adapter in Adapters.load(ADAPTERS).folds]
+    readers = NgramReaders.load(NGRAMS).folds
+    total = (len(DISTURBANCES) + 1) * params.evaluate.robust_answers
+    with _progress("disturbing", total, quiet=False) as advance:
+        figures = robustness(
+            fits,
+            encoders,
+            readers,
+            [e for e, _ in kept],
+            [f for _, f in kept],
+            params,
+            Splitter.load(SPLITTER),
+            advance,
+        )
+    _write_json(METRICS / "robustness.json", figures)
     PLOTS.mkdir(exist_ok=True)
     for name, rows in tables.items():
         with (PLOTS / f"{name}.csv").open("w", encoding="utf-8", newline="") as file:
@@ -280,6 +351,7 @@ def stage_test(
     target: Annotated[Path, typer.Option("--out", help="Where the figures go.")] = METRICS / "test.json",
 ) -> None:
     """Measure on the held-out test authors. Not part of the pipeline: looked at once, at the end."""
+    from pipeline.corpus import corpus_hash
     from pipeline.evaluate import evaluate_test
     from pipeline.params import read_params
 
@@ -288,7 +360,24 @@ def stage_test(
         wanted = set(authors.split(","))
         rows = [i for i, e in enumerate(exemplars) if e.split == "test" or e.author in wanted]
         data, exemplars = data.take(rows), [exemplars[i] for i in rows]
-    _write_json(target, evaluate_test(data, exemplars, read_params()))
+    figures = evaluate_test(data, exemplars, read_params())
+    _write_json(target, {"corpus": corpus_hash(exemplars)[:12], **figures})
+
+
+@stage_app.command("curve")
+def stage_curve() -> None:
+    """Draw the learning curve: metrics/learning_curve.json. Not part of the pipeline: it fine-tunes for a while."""
+    from pipeline.adapt import Adapters
+    from pipeline.corpus import corpus_hash
+    from pipeline.curve import curve_steps, learning_curve
+    from pipeline.params import read_params
+    from pipeline.segment import Splitter
+
+    params, exemplars = read_params(), _corpus(EXEMPLARS)
+    train = [e for e in exemplars if e.split == "train"]
+    with _progress("fine-tuning", curve_steps(train, params), quiet=False) as advance:
+        rows = learning_curve(train, Adapters.load(ADAPTERS), params, Splitter.load(SPLITTER), advance)
+    _write_json(METRICS / "learning_curve.json", {"corpus": corpus_hash(exemplars)[:12], "by_authors": rows})
 
 
 @stage_app.command("fit")
@@ -296,16 +385,37 @@ def stage_fit() -> None:
     """Fit on the train authors: models/current."""
     from dataclasses import replace
 
+    from pipeline.adapt import Adapters
     from pipeline.encode import find_encoder, weights_hash
+    from pipeline.ngrams import NgramReaders
     from pipeline.params import read_params
+    from pipeline.segment import Splitter
     from pipeline.train import fit
 
     params = read_params()
     data, exemplars = _features()
     metrics = json.loads((METRICS / "evaluation.json").read_text(encoding="utf-8"))
-    model = replace(fit(data, exemplars, params, weights_hash(find_encoder(params.encoder.source))), metrics=metrics)
+    encoder_hash = weights_hash(find_encoder(params.encoder.source))
+    adapter, splitter = Adapters.load(ADAPTERS).whole, Splitter.load(SPLITTER)
+    ngrams = NgramReaders.load(NGRAMS).whole
+    model = replace(fit(data, exemplars, params, encoder_hash, adapter, ngrams, splitter), metrics=metrics)
     model.save(CURRENT)
     _say(f"model {model.version} in {CURRENT}", quiet=False)
+
+
+@stage_app.command("card")
+def stage_card() -> None:
+    """Write models/MODEL_CARD.md from the metrics."""
+    from pipeline.model import load_model
+    from pipeline.report import model_card
+
+    model = load_model(CURRENT)
+    robustness = json.loads((METRICS / "robustness.json").read_text(encoding="utf-8"))
+    test_file = METRICS / "test.json"
+    test = json.loads(test_file.read_text(encoding="utf-8")) if test_file.is_file() else None
+    if test and test.get("corpus") != model.corpus[:12]:
+        test = None  # measured on another corpus
+    Path("models/MODEL_CARD.md").write_text(model_card(model, robustness, test), encoding="utf-8")
 
 
 @app.command()
@@ -384,7 +494,7 @@ def _model_folder(ref: str | None) -> Path:
     return Path(ref)
 
 
-def _load(ref: str | None, rubric: str, quiet: bool) -> tuple[Model, Scorer]:
+def _load(ref: str | None, rubric: str, quiet: bool, expected_good_rate: float | None = None) -> tuple[Model, Scorer]:
     from pipeline.model import load_model
     from pipeline.rubric import read_rubric
 
@@ -393,9 +503,9 @@ def _load(ref: str | None, rubric: str, quiet: bool) -> tuple[Model, Scorer]:
     from pipeline.encode import TransformerEncoder
     from pipeline.score import Scorer
 
-    encoder = TransformerEncoder(model.encoder)
+    encoder = TransformerEncoder(model.encoder, model.adapter)
     _say("loading the encoder …", quiet or not err.is_terminal)
-    return model, Scorer(model, encoder, bar)
+    return model, Scorer(model, encoder, bar, expected_good_rate)
 
 
 def _with_round(record: Any, round_: str) -> Any:

@@ -1,7 +1,8 @@
 """Turn answers into vectors: one encoder pass an answer, token vectors pooled per sentence.
 
 A sentence read inside its answer tells more than the sentence alone, so the encoder sees whole answers (in
-windows of whole sentences where they are long) and its token vectors are averaged over each sentence.
+windows of whole sentences where they are long), without names and sexes, and its token vectors are averaged over each
+sentence. With an adapter it also says, for each token and each sentence, how surely it is evidence of a signal.
 """
 
 from __future__ import annotations
@@ -17,19 +18,30 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.adapter import Adapter
 from pipeline.errors import ModelError
+from pipeline.neutral import neutral
 from pipeline.params import EncoderParams
 from pipeline.segment import Sentence
+from pipeline.signals import SIGNAL_IDS
 
 Vectors = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """One answer's vectors, each of unit length: ``answer`` (d,), ``sentences`` (n_sentences, d), float32."""
+    """What the encoder says of one answer; all float32 but the spans.
+
+    ``answer`` (d,) and ``sentences`` (n_sentences, d) are vectors of unit length. ``sentence_logits`` (n_sentences, 24)
+    and ``token_logits`` (n_tokens, 24) are log-odds of each signal, zeros without an adapter; ``tokens`` (n_tokens, 2)
+    are the tokens' character offsets in the answer, int64.
+    """
 
     answer: Vectors
     sentences: Vectors
+    sentence_logits: Vectors
+    token_logits: Vectors
+    tokens: NDArray[np.int64]
 
 
 class Encoder(Protocol):
@@ -51,19 +63,21 @@ class Encoder(Protocol):
 
 
 @dataclass
-class _Window:
+class Window:
     """A run of an answer's tokens that goes through the encoder at once."""
 
     answer: int
     ids: list[int]
     sentence: NDArray[np.int64]  # sentence index of each token
+    spans: NDArray[np.int64]  # (n_tokens, 2) character offsets of each token
 
 
 class TransformerEncoder:
     """A sentence-transformers model loaded from disk, never from the network, its weights hash-checked."""
 
-    def __init__(self, params: EncoderParams) -> None:
+    def __init__(self, params: EncoderParams, adapter: Adapter | None = None) -> None:
         self._params = params
+        self._adapter = adapter
         self._folder = find_encoder(params.source)
         self._sha256 = weights_hash(self._folder)
         if params.sha256 is not None and self._sha256 != params.sha256:
@@ -86,28 +100,61 @@ class TransformerEncoder:
         sentences: Sequence[Sequence[Sentence]],
         advance: Callable[[int], None] | None = None,
     ) -> list[Encoded]:
-        """Encode answers; see :class:`Encoder`. An answer without sentences gets zero vectors."""
-        self._load()
-        windows = [w for i, (t, s) in enumerate(zip(texts, sentences, strict=True)) for w in self._windows(i, t, s)]
-        dim = int(self._network.config.hidden_size)
-        sums = [np.zeros((len(s), dim), np.float32) for s in sentences]
-        totals = np.zeros((len(texts), dim), np.float32)
+        """Encode answers; see :class:`Encoder`. An answer without sentences gets zero vectors and no tokens."""
+        self.load()
+        windows = [w for i, (t, s) in enumerate(zip(texts, sentences, strict=True)) for w in self.windows(i, t, s)]
+        hidden: list[Vectors] = [np.zeros(0, np.float32)] * len(windows)
         # longest first: a batch then pads little, and the largest need of memory comes at once
         order = sorted(range(len(windows)), key=lambda i: -len(windows[i].ids))
         at = 0
         while at < len(order):
             width = len(windows[order[at]].ids) + 2
-            batch = [windows[i] for i in order[at : at + max(1, self._params.batch_tokens // width)]]
-            for window, hidden in zip(batch, self._forward(batch), strict=True):
-                inner = hidden[1:-1]
-                np.add.at(sums[window.answer], window.sentence, inner)
-                totals[window.answer] += hidden.sum(axis=0)
+            batch = order[at : at + max(1, self._params.batch_tokens // width)]
+            for i, states in zip(batch, self._forward([windows[i] for i in batch]), strict=True):
+                hidden[i] = states
             at += len(batch)
             if advance:
                 advance(len(batch))
-        return [Encoded(_unit(total), _unit(each)) for total, each in zip(totals, sums, strict=True)]
+        mine: list[list[int]] = [[] for _ in texts]
+        for i, window in enumerate(windows):
+            mine[window.answer].append(i)
+        return [
+            self._read(len(cut), [windows[i] for i in own], [hidden[i] for i in own])
+            for cut, own in zip(sentences, mine, strict=True)
+        ]
 
-    def _load(self) -> None:
+    def _read(self, n_sentences: int, windows: Sequence[Window], hidden: Sequence[Vectors]) -> Encoded:
+        """Pool one answer's token vectors, and let the adapter read them."""
+        dim = int(self.network.config.hidden_size)
+        inner = np.vstack([h[1:-1] for h in hidden] or [np.zeros((0, dim), np.float32)])
+        owner = np.concatenate([w.sentence for w in windows] or [np.zeros(0, np.int64)])
+        sums = np.zeros((n_sentences, dim), np.float32)
+        np.add.at(sums, owner, inner)
+        total = np.sum([h.sum(axis=0) for h in hidden], axis=0) if len(hidden) else np.zeros(dim, np.float32)
+        size = (len(SIGNAL_IDS),)
+        if self._adapter:
+            count = np.maximum(np.bincount(owner, minlength=n_sentences), 1)[:, None]
+            token_logits = self._adapter.read_tokens(inner)
+            sentence_logits = self._adapter.read_sentences((sums / count).astype(np.float32), token_logits, owner)
+        else:
+            token_logits = np.zeros((len(inner), *size), np.float32)
+            sentence_logits = np.zeros((n_sentences, *size), np.float32)
+        return Encoded(
+            answer=_unit(total),
+            sentences=_unit(sums),
+            sentence_logits=sentence_logits,
+            token_logits=token_logits,
+            tokens=np.vstack([w.spans for w in windows] or [np.zeros((0, 2), np.int64)]),
+        )
+
+    @property
+    def network(self) -> Any:
+        """The torch module, loaded."""
+        self.load()
+        return self._network
+
+    def load(self) -> None:
+        """Read tokenizer and weights from disk, and merge the adapter; once."""
         if self._network is not None:
             return
         os.environ["HF_HUB_OFFLINE"] = "1"  # no network at run time, whatever a library would like to look up
@@ -130,38 +177,46 @@ class TransformerEncoder:
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
         backbone: Any = module[0]
-        self._network = backbone.auto_model.eval()
+        network = backbone.auto_model.eval()
+        if self._adapter:
+            self._adapter.merge(network)
+        self._network = network
         special = self._tokenizer.encode("").ids
         self._first, self._last = special[0], special[-1]
 
-    def _windows(self, answer: int, text: str, sentences: Sequence[Sentence]) -> list[_Window]:
-        """Cut an answer's tokens into windows of whole sentences where they fit."""
+    def windows(self, answer: int, text: str, sentences: Sequence[Sentence]) -> list[Window]:
+        """Cut an answer's tokens, names and sexes taken away, into windows of whole sentences where they fit."""
         if not sentences:
             return []
-        encoding = self._tokenizer.encode(text, add_special_tokens=False)
+        shown = neutral(text)
+        encoding = self._tokenizer.encode(shown.text, add_special_tokens=False)
+        spans = np.array([(shown.start[a], shown.end[b - 1]) for a, b in encoding.offsets], np.int64).reshape(-1, 2)
         starts = np.array([start for start, _ in sentences])
-        offsets = np.array([start for start, _ in encoding.offsets], dtype=np.int64)
-        owner = np.clip(np.searchsorted(starts, offsets, side="right") - 1, 0, len(sentences) - 1)
+        owner = np.clip(np.searchsorted(starts, spans[:, 0], side="right") - 1, 0, len(sentences) - 1)
         limit = self._params.max_tokens - 2
-        windows: list[_Window] = []
+        windows: list[Window] = []
         begin = 0
         while begin < len(owner):
             end = min(begin + limit, len(owner))
             if end < len(owner) and owner[end] != owner[begin]:
                 # step back to where the sentence that does not fit begins
                 end = int(np.searchsorted(owner, owner[end], side="left"))
-            windows.append(_Window(answer, encoding.ids[begin:end], owner[begin:end]))
+            windows.append(Window(answer, encoding.ids[begin:end], owner[begin:end], spans[begin:end]))
             begin = end
         return windows
 
-    def _forward(self, batch: Sequence[_Window]) -> list[Vectors]:
+    def with_special(self, window: Window) -> list[int]:
+        """A window's token ids between the encoder's first and last special token."""
+        return [self._first, *window.ids, self._last]
+
+    def _forward(self, batch: Sequence[Window]) -> list[Vectors]:
         import torch
 
         width = max(len(w.ids) for w in batch) + 2
         ids = np.zeros((len(batch), width), np.int64)
         mask = np.zeros((len(batch), width), np.int64)
         for row, window in enumerate(batch):
-            tokens = [self._first, *window.ids, self._last]
+            tokens = self.with_special(window)
             ids[row, : len(tokens)] = tokens
             mask[row, : len(tokens)] = 1
         with torch.inference_mode():

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
 
-from pipeline.evidence import find_evidence
+from pipeline.adapter import Adapter
+from pipeline.encode import Encoder
+from pipeline.evidence import TokenView, find_evidence
+from pipeline.features import BLOCKS, columns_without, feature_names
+from pipeline.model import Model
+from pipeline.ngrams import NgramReader
 from pipeline.params import Params
 from pipeline.records import Exemplar
+from pipeline.robust import Disturbed, disturb, robustness_figures
+from pipeline.rounds import RoundPredictor
 from pipeline.rubric import Rubric, read_rubric
-from pipeline.rules import propose
+from pipeline.score import Scorer
+from pipeline.segment import Splitter
 from pipeline.signals import ROUNDS, SIGNAL_IDS
-from pipeline.train import Featurized, Fitted, author_folds, fit_stack, shown_matrix
+from pipeline.train import Featurized, Fitted, fit_stack, shown_matrix
 
 Array = NDArray[np.float64]
 Fold = tuple[NDArray[np.int64], NDArray[np.int64]]  # rows to train on, rows held out
@@ -45,23 +54,36 @@ class HeldOut:
         )
 
 
+def outer_folds(data: Featurized) -> list[Fold]:
+    """The folds of the adapters: rows of authors an adapter saw, rows of authors it did not."""
+    return [(np.flatnonzero(data.fold != k), np.flatnonzero(data.fold == k)) for k in range(int(data.fold.max()) + 1)]
+
+
 def predict_held_out(
     data: Featurized,
     exemplars: Sequence[Exemplar],
     params: Params,
     folds: Sequence[Fold],
     advance: Callable[[int], None] | None = None,
-) -> HeldOut:
-    """Predictions for the held-out rows of each fold; every fold refits heads, thresholds, verdict and band."""
-    rubric = read_rubric()
+    rubric: Rubric | None = None,
+) -> tuple[HeldOut, list[Fitted]]:
+    """Predictions for the held-out rows of each fold; every fold refits heads, thresholds, verdict and band.
+
+    What these are fitted on was read by other folds' adapters. Those saw the held-out authors, so an answer can reach
+    its own prediction by how it moved other authors' features; the test authors, whom no adapter saw, show that this
+    is small.
+    """
+    rubric = rubric or read_rubric()
     n = len(exemplars)
     held = HeldOut(np.zeros(n), [""] * n, np.zeros((n, 24)), np.zeros((n, 24), np.bool_), [{} for _ in range(n)])
+    fits = []
     for train, test in folds:
         fitted = fit_stack(data.take(train), [exemplars[i] for i in train], params, rubric, INNER_FOLDS)
         predict_into(held, fitted, data, exemplars, test, rubric)
+        fits.append(fitted)
         if advance:
             advance(1)
-    return held
+    return held, fits
 
 
 def predict_into(
@@ -79,14 +101,16 @@ def predict_into(
     weights = np.array([rubric.weights(exemplars[i].round) for i in rows])
     p_good = fitted.verdict.p_good(strengths, weights)
     for at, row in enumerate(rows):
-        inside = part.owner == at
+        inside, mine = part.owner == at, part.token_owner == at
         held.p_good[row] = p_good[at]
         held.verdict[row] = fitted.verdict.verdict(float(p_good[at]))
         held.strengths[row] = strengths[at]
         held.called[row] = strengths[at] >= fitted.thresholds
         text = exemplars[row].text
         spans = [(int(a), int(b)) for a, b in part.spans[inside]]
-        found = find_evidence(text, spans, probabilities[inside], fitted.thresholds, propose(text))
+        tokens = TokenView(part.tokens[mine], expit(part.token_logits[mine].astype(np.float64)))
+        # rules only name a source here, not the words, so they need not be read again
+        found = find_evidence(text, spans, probabilities[inside], fitted.thresholds, (), tokens)
         held.evidence[row] = {s: [(e.start, e.end) for e in pieces] for s, pieces in found.items()}
 
 
@@ -99,16 +123,20 @@ def verdict_figures(p_good: Array, exemplars: Sequence[Exemplar]) -> dict[str, f
     ``ece`` is the expected calibration error over ten equal-width bins (Guo et al. 2017); ``strength_rho`` is
     Spearman's correlation of ``p_good`` with the annotated strength.
     """
+    good = np.array([e.is_good for e in exemplars])
+    strength = np.array([e.strength for e in exemplars])
+    return _figures(p_good, good, strength, _margins(p_good, exemplars))
+
+
+def _figures(p_good: Array, good: NDArray[np.bool_], strength: Array, margins: Array) -> dict[str, float]:
     from scipy.stats import spearmanr
     from sklearn.metrics import brier_score_loss, roc_auc_score
 
-    good = np.array([e.is_good for e in exemplars])
-    strength = np.array([e.strength for e in exemplars])
     both = bool(good.any() and not good.all())
     return {
         "accuracy": float(((p_good >= 0.5) == good).mean()),
         "auc": float(roc_auc_score(good, p_good)) if both else float("nan"),
-        "pairs_right": pairs_right(p_good, exemplars),
+        "pairs_right": _share_right(margins),
         "brier": float(brier_score_loss(good, np.clip(p_good, 0, 1))),
         "ece": calibration_error(p_good, good),
         "strength_rho": float(spearmanr(p_good, strength).statistic) if np.ptp(p_good) else 0.0,
@@ -117,12 +145,20 @@ def verdict_figures(p_good: Array, exemplars: Sequence[Exemplar]) -> dict[str, f
 
 def pairs_right(p_good: Array, exemplars: Sequence[Exemplar]) -> float:
     """Share of minimal pairs whose GOOD twin has the higher score; a tie counts one half."""
+    return _share_right(_margins(p_good, exemplars))
+
+
+def _margins(p_good: Array, exemplars: Sequence[Exemplar]) -> Array:
+    """By how much the GOOD twin of each whole pair is ahead, (n_pairs,)."""
     twins: dict[str, dict[str, float]] = {}
     for score, e in zip(p_good, exemplars, strict=True):
         if e.pair:
             twins.setdefault(e.pair, {})[e.verdict] = float(score)
-    margins = [t["GOOD"] - t["BAD"] for t in twins.values() if len(t) == 2]
-    return float(np.mean([0.5 if m == 0 else m > 0 for m in margins])) if margins else float("nan")
+    return np.array([t["GOOD"] - t["BAD"] for t in twins.values() if len(t) == 2])
+
+
+def _share_right(margins: Array) -> float:
+    return float(np.where(margins == 0, 0.5, margins > 0).mean()) if len(margins) else float("nan")
 
 
 def calibration_error(p_good: Array, good: NDArray[np.bool_], bins: int = 10) -> float:
@@ -136,19 +172,18 @@ def with_intervals(p_good: Array, exemplars: Sequence[Exemplar], seed: int) -> d
     """Each figure with a 95% bootstrap interval that resamples whole authors (answers of one author are alike)."""
     rng = np.random.default_rng(seed)
     authors = sorted({e.author for e in exemplars})
-    rows = {a: [i for i, e in enumerate(exemplars) if e.author == a] for a in authors}
+    rows = [np.array([i for i, e in enumerate(exemplars) if e.author == a]) for a in authors]
+    # a pair is one author's, so its margin is drawn with the author
+    margins = [_margins(p_good[mine], [exemplars[i] for i in mine.tolist()]) for mine in rows]
+    good = np.array([e.is_good for e in exemplars])
+    strength = np.array([e.strength for e in exemplars])
     point = verdict_figures(p_good, exemplars)
     draws: dict[str, list[float]] = {name: [] for name in point}
     for _ in range(RESAMPLES if len(authors) > 2 else 0):
         picked = rng.choice(len(authors), len(authors))
-        sample: list[int] = []
-        twins: list[Exemplar] = []
-        for copy, a in enumerate(picked):
-            for i in rows[authors[a]]:
-                sample.append(i)
-                e = exemplars[i]
-                twins.append(e.model_copy(update={"pair": f"{copy}/{e.pair}"}) if e.pair else e)
-        for name, value in verdict_figures(p_good[sample], twins).items():
+        sample = np.concatenate([rows[a] for a in picked])
+        drawn = np.concatenate([margins[a] for a in picked])
+        for name, value in _figures(p_good[sample], good[sample], strength[sample], drawn).items():
             draws[name].append(value)
     return {
         name: {
@@ -257,13 +292,51 @@ def baselines(data: Featurized, exemplars: Sequence[Exemplar], folds: Sequence[F
                 ),
                 texts,
             ),
-            "embedding": (LogisticRegression(C=10, max_iter=2000), data.answers),
+            "embedding": (LogisticRegression(C=10, max_iter=2000), data.plain_answers),
         }
         for name, (way, x) in ways.items():
             found[name][test] = way.fit(x[train], y).predict_proba(x[test])[:, 1]
-        similarity = data.answers[test] @ data.answers[train].T
+        similarity = data.plain_answers[test] @ data.plain_answers[train].T
         found["nearest"][test] = y[similarity.argmax(axis=1)]
     return found
+
+
+def ablations(
+    data: Featurized, exemplars: Sequence[Exemplar], params: Params, advance: Callable[[int], None] | None = None
+) -> dict[str, dict[str, float]]:
+    """What is lost when one part is left out and everything after it is fitted again."""
+    rubric = read_rubric()
+    rules = [i for i, name in enumerate(feature_names()) if not name.startswith(("sentence.", "token.", "elsewhere."))]
+    frozen = np.hstack([data.plain_sentences, data.features[:, rules]])
+    plain = {r: entry.model_copy(update={"weights": {}}) for r, entry in rubric.rounds.items()}
+    ways = {
+        "whole model": (data, rubric),
+        **{
+            f"without {block}": (replace(data, features=data.features[:, columns_without(block)]), rubric)
+            for block in BLOCKS
+        },
+        "without fine-tuning (the frozen encoder's sentence vectors)": (replace(data, features=frozen), rubric),
+        "without negative signals in the verdict": (data, rubric.model_copy(update={"negative": 0.0})),
+        "without the round's rubric": (
+            data,
+            rubric.model_copy(update={"rounds": plain, "other": 1.0, "negative": 1.0}),
+        ),
+    }
+    everyday = np.flatnonzero([e.setting == "everyday" for e in exemplars])
+    table = {}
+    for name, (part, bar) in ways.items():
+        held, _ = predict_held_out(part, exemplars, params, outer_folds(data), rubric=bar)
+        signals = signal_figures(held, exemplars)
+        figures = verdict_figures(held.p_good, exemplars)
+        some = verdict_figures(held.p_good[everyday], [exemplars[i] for i in everyday.tolist()])
+        table[name] = {
+            **{k: round(figures[k], 4) for k in ("accuracy", "auc", "pairs_right", "strength_rho")},
+            "everyday_accuracy": round(some["accuracy"], 4),
+            **{k: signals[k] for k in ("macro_f1", "mean_average_precision", "near_miss_false_alarms")},
+        }
+        if advance:
+            advance(1)
+    return table
 
 
 def evaluate(
@@ -271,25 +344,77 @@ def evaluate(
     exemplars: Sequence[Exemplar],
     params: Params,
     advance: Callable[[int], None] | None = None,
-) -> tuple[dict[str, Any], dict[str, list[dict[str, Any]]]]:
+) -> tuple[dict[str, Any], dict[str, list[dict[str, Any]]], list[Fitted]]:
     """All figures on the ``train`` split, leave-author-out, and the tables behind the plots.
 
     Returns:
-        metrics (nested, JSON-ready) and plot tables by name, a row a dict.
+        metrics (nested, JSON-ready), plot tables by name (a row a dict), and what was fitted for each fold.
     """
     rows = [i for i, e in enumerate(exemplars) if e.split == "train"]
     part, kept = data.take(rows), [exemplars[i] for i in rows]
-    folds = author_folds([e.author for e in kept], params.heads.folds)
-    held = predict_held_out(part, kept, params, folds, advance)
+    folds = outer_folds(part)
+    held, fits = predict_held_out(part, kept, params, folds, advance)
     said = baselines(part, kept, folds)
     metrics = _metrics(f"leave-author-out, {len(folds)} folds over the train authors", held, said, kept, params.seed)
-    return metrics, plot_tables(held, kept, metrics)
+    metrics["ablations"] = ablations(part, kept, params, advance)
+    return metrics, plot_tables(held, kept, metrics), fits
+
+
+def robustness(
+    fits: Sequence[Fitted],
+    encoders: Sequence[Encoder],
+    ngrams: Sequence[NgramReader],
+    exemplars: Sequence[Exemplar],
+    folds: Sequence[int],
+    params: Params,
+    splitter: Splitter,
+    advance: Callable[[int], None] | None = None,
+) -> dict[str, Any]:
+    """How far each disturbance moves the verdict on answers of authors the scoring model never saw.
+
+    Args:
+        fits: what was fitted for each fold.
+        encoders: for each fold, the encoder that never saw its authors.
+        ngrams: likewise the n-gram reader.
+        exemplars: the train split.
+        folds: the fold that holds out each exemplar.
+        params: ``evaluate.robust_answers`` is how many answers are drawn, spread evenly.
+        splitter: as in use.
+        advance: told of encoded windows.
+    """
+    every = max(1, round(len(exemplars) / params.evaluate.robust_answers))
+    found: list[Disturbed] = []
+    for fold, (fitted, encoder, reader) in enumerate(zip(fits, encoders, ngrams, strict=True)):
+        chosen = [e for e, f in zip(exemplars[::every], folds[::every], strict=True) if f == fold]
+        scorer = Scorer(_bare_model(fitted, reader, params, splitter), encoder, read_rubric())
+        found += disturb(scorer, chosen, params.seed, advance)
+    return {"answers": len(exemplars[::every]), "by_disturbance": robustness_figures(found)}
+
+
+def _bare_model(fitted: Fitted, ngrams: NgramReader, params: Params, splitter: Splitter) -> Model:
+    """A model without exemplars and round predictor: the rounds of exemplars are known."""
+    nothing = np.zeros((0, 0), np.float32)
+    return Model(
+        corpus="",
+        encoder=params.encoder,
+        adapter=Adapter({}),
+        ngrams=ngrams,
+        segment=params.segment,
+        splitter=splitter,
+        heads=fitted.heads,
+        thresholds=fitted.thresholds,
+        verdict=fitted.verdict,
+        rounds=RoundPredictor(nothing, nothing),
+        exemplars=(),
+        vectors=nothing.astype(np.float16),
+        good_rate=0.5,
+    )
 
 
 def evaluate_test(data: Featurized, exemplars: Sequence[Exemplar], params: Params) -> dict[str, Any]:
     """The same figures on the ``test`` authors, once, by a model of the train authors. Never choose by these."""
     train, test = (np.flatnonzero([e.split == side for e in exemplars]) for side in ("train", "test"))
-    held = predict_held_out(data, exemplars, params, [(train, test)])
+    held, _ = predict_held_out(data, exemplars, params, [(train, test)])
     said = baselines(data, exemplars, [(train, test)])
     kept = [exemplars[i] for i in test.tolist()]
     trained = len({exemplars[i].author for i in train.tolist()})

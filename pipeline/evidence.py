@@ -1,8 +1,9 @@
-"""Choose the words that show a signal: a rule's own span where one counts, else the sentence the model saw it in."""
+"""Choose the words that show a signal: the runs of tokens the adapted encoder reads as its evidence."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,19 @@ from pipeline.rules import Proposal
 from pipeline.segment import Sentence
 from pipeline.signals import SIGNAL_IDS
 
-MAX_PIECES = 2  # a signal is shown by its strongest sentences; more would be a wall of quotes
+MAX_PIECES = 2  # a signal is shown by its strongest words; more would be a wall of quotes
+SHARE = 0.35  # a token belongs to a run when it is at least this share of the answer's surest token
+GAP = 3  # tokens between two runs that are quoted as one
+LEAST_WORDS = 3  # "no" or "so we" shows nothing to a reader
+SECOND = 0.7  # a second piece must weigh at least this share of the first
+
+
+@dataclass(frozen=True)
+class TokenView:
+    """``spans`` (n_tokens, 2) character offsets and ``probabilities`` (n_tokens, 24) of one answer's tokens."""
+
+    spans: NDArray[np.int64]
+    probabilities: NDArray[np.float64]
 
 
 def find_evidence(
@@ -21,6 +34,7 @@ def find_evidence(
     probabilities: NDArray[np.float32],
     thresholds: NDArray[np.float64],
     proposals: Sequence[Proposal],
+    tokens: TokenView,
 ) -> dict[str, list[Evidence]]:
     """Evidence of every signal that reaches its threshold, in catalogue order; pieces in text order.
 
@@ -29,30 +43,46 @@ def find_evidence(
         sentences: its sentence spans.
         probabilities: (n_sentences, 24).
         thresholds: (24,).
-        proposals: what the rules see; those that context voids are not used.
+        proposals: what the rules see; one that context does not void names its rule as the source of the words.
+        tokens: what the encoder says of each token; without any, the surest sentence is quoted.
     """
     found: dict[str, list[Evidence]] = {}
     for column, signal in enumerate(SIGNAL_IDS):
-        over = [row for row in range(len(sentences)) if probabilities[row, column] >= thresholds[column]]
-        best = sorted(over, key=lambda row: (-float(probabilities[row, column]), row))[:MAX_PIECES]
-        pieces: dict[tuple[int, int], Evidence] = {}
-        for row in best:
-            piece = _piece(text, signal, sentences[row], proposals)
-            pieces[piece.start, piece.end] = piece
-        if pieces:
-            found[signal] = [pieces[key] for key in sorted(pieces)]
+        if not len(sentences) or probabilities[:, column].max() < thresholds[column]:
+            continue
+        spans = _runs(text, tokens.spans, tokens.probabilities[:, column])
+        if not spans:
+            spans = [sentences[int(probabilities[:, column].argmax())]]
+        found[signal] = [_piece(text, signal, span, proposals) for span in sorted(spans)]
     return found
 
 
-def _piece(text: str, signal: str, sentence: Sentence, proposals: Sequence[Proposal]) -> Evidence:
-    start, end = sentence
-    inside = [p for p in proposals if p.signal == signal and not p.void and p.start < end and p.end > start]
-    if not inside:
-        return Evidence(start=start, end=end, text=text[start:end], source="model")
-    longest = max(inside, key=lambda p: (p.end - p.start, -p.start))
-    return Evidence(
-        start=longest.start,
-        end=longest.end,
-        text=text[longest.start : longest.end],
-        source=f"rule:{longest.rule}",
-    )
+def _runs(text: str, spans: NDArray[np.int64], sure: NDArray[np.float64]) -> list[Sentence]:
+    """The heaviest runs of sure tokens as whole words, heaviest first."""
+    if not len(sure):
+        return []
+    over = np.flatnonzero(sure >= SHARE * sure.max())
+    ends = np.flatnonzero(np.diff(over) > GAP + 1)
+    edges = zip(np.append(over[0], over[ends + 1]), np.append(over[ends], over[-1]), strict=True)
+    heavy = sorted(((float(sure[a : b + 1].sum()), int(a), int(b)) for a, b in edges), reverse=True)
+    chosen: list[Sentence] = []
+    for weight, a, b in heavy:
+        span = _whole_words(text, int(spans[a, 0]), int(spans[b, 1]))
+        if len(text[slice(*span)].split()) >= LEAST_WORDS and weight >= SECOND * heavy[0][0]:
+            chosen.append(span)
+    return chosen[:MAX_PIECES]
+
+
+def _whole_words(text: str, start: int, end: int) -> Sentence:
+    while start and not text[start - 1].isspace():
+        start -= 1
+    while end < len(text) and not text[end].isspace():
+        end += 1
+    return start, end
+
+
+def _piece(text: str, signal: str, span: Sentence, proposals: Sequence[Proposal]) -> Evidence:
+    start, end = span
+    rules = [p for p in proposals if p.signal == signal and not p.void and p.start < end and p.end > start]
+    source = f"rule:{max(rules, key=lambda p: (p.end - p.start, -p.start)).rule}" if rules else "model"
+    return Evidence(start=start, end=end, text=text[start:end], source=source)

@@ -9,10 +9,13 @@ from pipeline.model import Model
 from pipeline.records import Evidence, MissingSignal, Neighbour, ShownSignal
 from pipeline.rubric import Rubric
 from pipeline.signals import POSITIVE, SIGNAL_IDS, SIGNALS
+from pipeline.verdict import VerdictModel
 
 MAX_MISSING = 3  # more advice than three points is not taken; chosen
 SHOWN_STRENGTH = 0.95  # what `p_good_if_shown` takes for a signal clearly shown; chosen
 QUOTE_WORDS = 22
+ASKED_WORDS = 14
+WHY_WORDS = 10
 
 
 def shown_signals(evidence: dict[str, list[Evidence]], strengths: NDArray[np.float64]) -> list[ShownSignal]:
@@ -30,23 +33,25 @@ def shown_signals(evidence: dict[str, list[Evidence]], strengths: NDArray[np.flo
 
 
 def missing_signals(
-    model: Model, rubric: Rubric, round_: str, strengths: NDArray[np.float64], shown: list[ShownSignal]
+    verdict: VerdictModel, rubric: Rubric, round_: str, strengths: NDArray[np.float64], shown: list[ShownSignal]
 ) -> list[MissingSignal]:
     """The absent positive signals that would lift the verdict most, each with the verdict recomputed as if shown."""
     weights = rubric.weights(round_)
     have = {s.id for s in shown}
-    now = float(model.verdict.p_good(strengths, weights))
+    quotes = {s.id: quote(s.evidence[0].text, ASKED_WORDS) for s in shown}
+    now = float(verdict.p_good(strengths, weights))
     options = []
     for column, signal in enumerate(SIGNAL_IDS):
         if signal in have or signal not in POSITIVE:
             continue
         raised = strengths.copy()
         raised[column] = max(raised[column], SHOWN_STRENGTH)
-        lifted = float(model.verdict.p_good(raised, weights))
+        lifted = float(verdict.p_good(raised, weights))
         if lifted - now < 0.005:
             continue
         words = rubric.words(signal, round_)
-        options.append(MissingSignal(id=signal, advice=words.advice, ask=words.ask, p_good_if_shown=round(lifted, 4)))
+        ask = rubric.asked_about(signal, quotes) or words.ask
+        options.append(MissingSignal(id=signal, advice=words.advice, ask=ask, p_good_if_shown=round(lifted, 4)))
     # what the round asks for first comes before what would merely lift the number
     return sorted(options, key=lambda m: (-m.p_good_if_shown, -weights[SIGNAL_IDS.index(m.id)]))[:MAX_MISSING]
 
@@ -72,27 +77,35 @@ def nearest_exemplars(model: Model, vector: NDArray[np.float32]) -> list[Neighbo
 
 
 def reasons(
-    model: Model,
+    model: VerdictModel,
     rubric: Rubric,
     round_: str,
     verdict: str,
     shown: list[ShownSignal],
     missing: list[MissingSignal],
 ) -> list[str]:
-    """Plain sentences why, each with its quote or naming what is absent; what pulled most stands first."""
-    pull = np.abs(model.verdict.weights * rubric.weights(round_))
+    """Plain sentences why: the verdict in one line with its quotes, then what is absent; what pulled most first."""
+    pull = np.abs(model.weights * rubric.weights(round_))
     order = sorted(shown, key=lambda s: -pull[SIGNAL_IDS.index(s.id)] * s.confidence)
-    said: list[str] = []
-    if verdict == "BORDERLINE":
-        said.append("The model is not sure; a person should look.")
-    for polarity, limit in (("positive", 3), ("negative", 2)):
-        for s in [s for s in order if s.polarity == polarity][:limit]:
-            said.append(f"It {SIGNALS[s.id].shows}: “{quote(s.evidence[0].text)}”.")
-    if not any(s.polarity == "positive" for s in shown):
-        said.append("It shows none of the signals this round looks for.")
-    elif verdict != "GOOD" and missing:
+    for_it = [s for s in order if s.polarity == "positive"][:3]
+    against = [s for s in order if s.polarity == "negative"][:2]
+    first, then = (against, for_it) if verdict == "BAD" else (for_it, against)
+    lines = [_said(s) for s in first]
+    if then:
+        lines += [("but " if lines and at == 0 else "") + _said(s) for at, s in enumerate(then)]
+    if not for_it:
+        lines.append("none of the signals this round looks for was found")
+    said = [f"{_LEAD[verdict]}: {'; '.join(lines)}."]
+    if for_it and verdict != "GOOD" and missing:
         said.append(f"Not found: {' or '.join(m.name for m in missing[:2])}.")
     return said
+
+
+_LEAD = {"BORDERLINE": "BORDERLINE, a person should look", "GOOD": "GOOD", "BAD": "BAD"}
+
+
+def _said(signal: ShownSignal) -> str:
+    return f"{SIGNALS[signal.id].shows} (“{quote(signal.evidence[0].text, WHY_WORDS)}”)"
 
 
 def quote(text: str, words: int = QUOTE_WORDS) -> str:

@@ -2,7 +2,8 @@
 
 ==================== ==========================================================================
 `manifest.json`      versions, hashes, encoder, features, signals, thresholds, band (:class:`Manifest`)
-`weights.safetensors` heads, verdict weights, round predictor, exemplar vectors
+`weights.safetensors` n-gram reader, heads, verdict weights, round predictor, splitter, exemplar vectors
+`adapter.safetensors` what fine-tuning changed in the encoder
 `exemplars.jsonl`    the exemplars behind `nearest`: id, verdict, round, question, text
 `metrics.json`       what the evaluation measured; may be absent
 ==================== ==========================================================================
@@ -26,14 +27,19 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from pipeline import __version__
+from pipeline.adapter import Adapter
 from pipeline.errors import ModelError
 from pipeline.features import feature_names
 from pipeline.heads import Heads
+from pipeline.ngrams import NgramReader
 from pipeline.params import EncoderParams, SegmentParams
 from pipeline.records import ModelStamp
 from pipeline.rounds import RoundPredictor
+from pipeline.segment import Splitter
 from pipeline.signals import ROUNDS, SIGNAL_IDS
 from pipeline.verdict import VerdictModel
+
+_FILES = ("weights.safetensors", "adapter.safetensors", "exemplars.jsonl")
 
 
 class Manifest(BaseModel):
@@ -41,13 +47,15 @@ class Manifest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    model_schema: Literal["debrief.model/1"] = "debrief.model/1"
+    model_schema: Literal["debrief.model/2"] = "debrief.model/2"
     version: str
     corpus: str
     code: str
     encoder: EncoderParams
+    adapter: str
     dim: int
     segment: SegmentParams
+    splitter_bias: float
     signals: list[str]
     rounds: list[str]
     features: str
@@ -57,6 +65,7 @@ class Manifest(BaseModel):
     offset: float
     low: float
     high: float
+    good_rate: float
     files: dict[str, str]
 
 
@@ -73,24 +82,33 @@ class Shown:
 
 @dataclass(frozen=True)
 class Model:
-    """Everything scoring needs apart from the encoder itself. ``vectors`` is (n_exemplars, d), unit rows."""
+    """Everything scoring needs apart from the encoder itself.
+
+    ``vectors`` is (n_exemplars, d), unit rows; ``good_rate`` the share of GOOD answers it was fitted on.
+    """
 
     corpus: str
     encoder: EncoderParams
+    adapter: Adapter
+    ngrams: NgramReader
     segment: SegmentParams
+    splitter: Splitter
     heads: Heads
     thresholds: NDArray[np.float64]
     verdict: VerdictModel
     rounds: RoundPredictor
     exemplars: tuple[Shown, ...]
     vectors: NDArray[np.float16]
+    good_rate: float
     metrics: dict[str, Any] = field(default_factory=dict)
     code: str = __version__
 
     @cached_property
     def version(self) -> str:
         """First twelve hexadecimal digits of a hash over everything that decides what the model says."""
-        digest = hashlib.sha256(f"{self.corpus} {self.code} {self.encoder.sha256} {self.segment}".encode())
+        digest = hashlib.sha256(
+            f"{self.corpus} {self.code} {self.encoder.sha256} {self.adapter.sha256} {self.segment}".encode()
+        )
         for name, array in sorted(self._arrays().items()):
             digest.update(name.encode() + np.ascontiguousarray(array).tobytes())
         digest.update(repr((self.thresholds.tolist(), self._scalars())).encode())
@@ -103,7 +121,10 @@ class Model:
 
     def _scalars(self) -> dict[str, float]:
         v = self.verdict
-        return {"bias": v.bias, "slope": v.slope, "offset": v.offset, "low": v.low, "high": v.high}
+        return {"bias": v.bias, "slope": v.slope, "offset": v.offset, "low": v.low, "high": v.high} | {
+            "good_rate": self.good_rate,
+            "splitter_bias": self.splitter.bias,
+        }
 
     def _arrays(self) -> dict[str, NDArray[Any]]:
         return {
@@ -112,13 +133,16 @@ class Model:
             "verdict.weights": self.verdict.weights,
             "rounds.question": self.rounds.question,
             "rounds.answer": self.rounds.answer,
+            "splitter": self.splitter.weights.astype(np.float16),  # it was rounded to these when it was fitted
             "exemplars": self.vectors,
+            **{f"ngrams.{name}": array for name, array in self.ngrams.arrays().items()},
         }
 
     def save(self, folder: Path) -> None:
         """Write the folder; what it held before is overwritten."""
         folder.mkdir(parents=True, exist_ok=True)
         save_file({k: np.ascontiguousarray(v) for k, v in self._arrays().items()}, folder / "weights.safetensors")
+        self.adapter.save(folder / "adapter.safetensors")
         lines = [json.dumps(vars(e), ensure_ascii=False) for e in self.exemplars]
         (folder / "exemplars.jsonl").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
         manifest = Manifest(
@@ -126,13 +150,14 @@ class Model:
             corpus=self.corpus,
             code=self.code,
             encoder=self.encoder,
+            adapter=self.adapter.sha256,
             dim=self.vectors.shape[1],
             segment=self.segment,
             signals=list(SIGNAL_IDS),
             rounds=list(ROUNDS),
-            features=_features_hash(self.vectors.shape[1]),
+            features=_features_hash(),
             thresholds=self.thresholds.tolist(),
-            files={name: _hash(folder / name) for name in ("weights.safetensors", "exemplars.jsonl")},
+            files={name: _hash(folder / name) for name in _FILES},
             **self._scalars(),
         )
         (folder / "manifest.json").write_text(manifest.model_dump_json(indent=1) + "\n", encoding="utf-8")
@@ -158,9 +183,9 @@ def load_model(folder: Path) -> Model:
         raise ModelError(f"manifest.json cannot be read ({reason})", again, where) from None
     if tuple(manifest.signals) != SIGNAL_IDS or tuple(manifest.rounds) != ROUNDS:
         raise ModelError("the model knows other signals or rounds than this program", again, where)
-    if manifest.features != _features_hash(manifest.dim):
+    if manifest.features != _features_hash():
         raise ModelError("the model was fitted on other features than this program computes", again, where)
-    for name in ("weights.safetensors", "exemplars.jsonl"):
+    for name in _FILES:
         if not (folder / name).is_file():
             raise ModelError(f"{name} is missing", again, where)
         if _hash(folder / name) != manifest.files.get(name):
@@ -170,7 +195,12 @@ def load_model(folder: Path) -> Model:
         model = Model(
             corpus=manifest.corpus,
             encoder=manifest.encoder,
+            adapter=Adapter.load(folder / "adapter.safetensors"),
             segment=manifest.segment,
+            ngrams=NgramReader.of(
+                {name: arrays[f"ngrams.{name}"] for name in ("weights", "bias", "longest")},
+            ),
+            splitter=Splitter(arrays["splitter"].astype(np.float32), manifest.splitter_bias),
             heads=Heads(arrays["heads.weights"], arrays["heads.bias"]),
             thresholds=np.array(manifest.thresholds),
             verdict=VerdictModel(
@@ -186,6 +216,7 @@ def load_model(folder: Path) -> Model:
                 Shown(**json.loads(line)) for line in (folder / "exemplars.jsonl").read_text("utf-8").splitlines()
             ),
             vectors=arrays["exemplars"],
+            good_rate=manifest.good_rate,
             metrics=_metrics(folder),
             code=manifest.code,
         )
@@ -207,8 +238,8 @@ def _metrics(folder: Path) -> dict[str, Any]:
     return json.loads(path.read_text("utf-8")) if path.is_file() else {}
 
 
-def _features_hash(dim: int) -> str:
-    return hashlib.sha256("\n".join(feature_names(dim)).encode()).hexdigest()
+def _features_hash() -> str:
+    return hashlib.sha256("\n".join(feature_names()).encode()).hexdigest()
 
 
 def _hash(path: Path) -> str:

@@ -24,10 +24,40 @@ class EncoderParams(_Strict):
 
 
 class SegmentParams(_Strict):
-    """How text is cut into sentences."""
+    """How text is cut into sentences where full stops do not."""
 
-    max_words: int = Field(24, ge=5)
-    min_words: int = Field(6, ge=1)
+    max_words: int = Field(ge=5, description="a longer run without a full stop is cut")
+    min_words: int = Field(ge=1, description="a shorter piece costs `short_penalty`")
+    short_penalty: float = Field(ge=0, description="in log-odds")
+    ease: float = Field(description="added to the log-odds of every cut: higher, more cuts")
+    buckets: int = Field(ge=64, description="columns the words around a gap are hashed into")
+
+
+class AdaptParams(_Strict):
+    """Fine-tuning of the encoder's upper layers by a low-rank adapter (LoRA, Hu et al. 2021)."""
+
+    folds: int = Field(ge=2, description="adapters that never saw a fifth (or so) of the authors; also the outer folds")
+    layers: int = Field(ge=1, description="upper layers that are adapted; those below stay as they are")
+    rank: int = Field(ge=1)
+    scale: float = Field(gt=0, description="of the low-rank update")
+    passes: float = Field(gt=0, description="over the answers")
+    batch: int = Field(ge=1, description="answers in one step")
+    learning_rate: float = Field(gt=0, description="of the low-rank matrices, at its highest")
+    reader_rate: float = Field(gt=0, description="of the readers on top")
+    positive_weight: float = Field(ge=1, description="of a shown signal against one not shown, in the loss")
+    token_weight: float = Field(ge=0, description="of the loss on tokens against that on sentences")
+    near_weight: float = Field(ge=0, description="of the loss on annotated near misses, which scoring does not read")
+    verdict_weight: float = Field(ge=0, description="of the loss on the verdict as a sum of signals, likewise")
+    dropout: float = Field(ge=0, lt=1)
+
+
+class NgramParams(_Strict):
+    """Logistic regressions over hashed word n-grams."""
+
+    buckets: int = Field(ge=64, description="columns the n-grams are hashed into")
+    longest: int = Field(ge=1, le=5, description="words in an n-gram")
+    C: float = Field(gt=0, description="inverse regularisation strength, as in scikit-learn")
+    positive_weight: float = Field(ge=1, description="of a shown signal against one not shown")
 
 
 class HeadParams(_Strict):
@@ -44,14 +74,23 @@ class VerdictParams(_Strict):
     band_accuracy: float = Field(0.95, gt=0.5, le=1, description="share right outside the BORDERLINE band")
 
 
+class EvaluateParams(_Strict):
+    """What is measured."""
+
+    robust_answers: int = Field(ge=8, description="answers the robustness suite disturbs")
+
+
 class Params(_Strict):
     """All of `params.yaml`."""
 
     seed: int
     encoder: EncoderParams
     segment: SegmentParams
+    adapt: AdaptParams
+    ngrams: NgramParams
     heads: HeadParams
     verdict: VerdictParams
+    evaluate: EvaluateParams
 
 
 def read_params(path: Path = Path("params.yaml")) -> Params:

@@ -61,4 +61,4 @@ def _load_pyfunc(path: str) -> Predictor:
     if not (folder / "manifest.json").is_file():
         folder = next(p.parent for p in sorted(folder.glob("*/manifest.json")))
     model = load_model(folder)
-    return Predictor(Scorer(model, TransformerEncoder(model.encoder), read_rubric()))
+    return Predictor(Scorer(model, TransformerEncoder(model.encoder, model.adapter), read_rubric()))

@@ -128,3 +128,29 @@ def answer_page(feedback: Feedback, model: Model) -> str:
     template = _environment("html").get_template("page.html.j2")
     date = datetime.now(UTC).date().isoformat()
     return template.render(section=Markup(answer_section(feedback, model, "html")), stamp=model.stamp, date=date)
+
+
+def model_card(model: Model, robustness: dict[str, Any], test: dict[str, Any] | None) -> str:
+    """The model card in Markdown: what the model is for and not for, and what was measured.
+
+    Args:
+        model: with its metrics, as `metrics/evaluation.json` has them.
+        robustness: `metrics/robustness.json`.
+        test: `metrics/test.json`, where it was measured on this corpus.
+    """
+    from pipeline.robust import DISTURBANCES  # evaluation only; reports need none of it
+
+    return (
+        _environment("markdown")
+        .get_template("model_card.md.j2")
+        .render(
+            metrics=model.metrics,
+            robustness=robustness,
+            test=test,
+            disturbances={name: (change.__doc__ or name).rstrip(".") for name, change in DISTURBANCES.items()},
+            version=model.version,
+            corpus_hash=model.corpus[:12],
+            code=model.code,
+            encoder=model.encoder.source.rpartition(":")[2],
+        )
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 
@@ -25,10 +26,18 @@ class Words(_Strict):
     ask: str
 
 
+class About(_Strict):
+    """The question put with the answer's own words, ``{words}``: the evidence of the first of ``signals`` it shows."""
+
+    signals: list[str]
+    ask: str = Field(pattern=r"\{words\}")
+
+
 class SignalWords(Words):
     """A signal's words, with others for some rounds."""
 
     by_round: dict[str, Words] = {}
+    about: list[About] = []
 
 
 class RoundRubric(_Strict):
@@ -53,6 +62,9 @@ class Rubric(_Strict):
             raise ValueError(f"no round {', '.join(sorted(missing))}")
         if missing := set(SIGNAL_IDS) - set(self.signals):
             raise ValueError(f"no words for {', '.join(sorted(missing))}")
+        for signal, said in self.signals.items():
+            if unknown := {s for about in said.about for s in about.signals} - set(SIGNAL_IDS):
+                raise ValueError(f"{signal} asks about unknown signals: {', '.join(sorted(unknown))}")
         for name, entry in self.rounds.items():
             if unknown := set(entry.weights) - set(SIGNAL_IDS):
                 raise ValueError(f"round {name} weighs unknown signals: {', '.join(sorted(unknown))}")
@@ -69,6 +81,19 @@ class Rubric(_Strict):
         """Advice and follow-up question for a signal in a round."""
         entry = self.signals[signal]
         return entry.by_round.get(round_, entry)
+
+    def asked_about(self, signal: str, quotes: Mapping[str, str]) -> str | None:
+        """The question about a missing signal in the answer's own words, where it shows something to ask about.
+
+        Args:
+            signal: what is missing.
+            quotes: words of the answer by the signal they show.
+        """
+        for about in self.signals[signal].about:
+            for shown in about.signals:
+                if shown in quotes:
+                    return about.ask.replace("{words}", quotes[shown])
+        return None
 
 
 def read_rubric(name: str = "tpm") -> Rubric:

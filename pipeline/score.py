@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+from scipy.special import expit
+
 from pipeline.delivery import delivery
 from pipeline.encode import Encoded, Encoder
-from pipeline.evidence import find_evidence
+from pipeline.evidence import TokenView, find_evidence
 from pipeline.features import sentence_features
 from pipeline.feedback import missing_signals, nearest_exemplars, reasons, shown_signals
 from pipeline.model import Model
@@ -20,18 +23,27 @@ from pipeline.verdict import answer_strengths
 
 
 class Scorer:
-    """A model, the encoder it was trained with, and a rubric."""
+    """A model, the encoder it was trained with (its adapter merged), and a rubric.
 
-    def __init__(self, model: Model, encoder: Encoder, rubric: Rubric) -> None:
+    ``expected_good_rate`` is the share of GOOD answers among those to be scored, where it is known to differ from the
+    share the model was fitted on; probabilities move by Bayes' rule.
+    """
+
+    def __init__(self, model: Model, encoder: Encoder, rubric: Rubric, expected_good_rate: float | None = None) -> None:
         self._model = model
         self._encoder = encoder
         self._rubric = rubric
+        self._verdict = (
+            model.verdict
+            if expected_good_rate is None
+            else model.verdict.with_prior(model.good_rate, expected_good_rate)
+        )
 
     def score(self, answers: Sequence[Answer], advance: Callable[[int], None] | None = None) -> list[Feedback]:
         """Feedback on each answer, in the order given. What is said of one does not depend on the others."""
         reasons_not = [unscorable_reason(a.text) for a in answers]
         cuts: list[list[Sentence]] = [
-            [] if reason else sentences(a.text, self._model.segment)
+            [] if reason else sentences(a.text, self._model.segment, self._model.splitter)
             for a, reason in zip(answers, reasons_not, strict=True)
         ]
         encoded = self._encoder.encode([a.text for a in answers], cuts, advance)
@@ -67,20 +79,22 @@ class Scorer:
     def _result(self, answer: Answer, cut: list[Sentence], vectors: Encoded, round_: str, source: str) -> Result:
         model, rubric = self._model, self._rubric
         proposals = propose(answer.text)
-        probabilities = model.heads.probabilities(sentence_features(vectors, cut, proposals))
+        ngrams = model.ngrams.logits(answer.text, cut)
+        probabilities = model.heads.probabilities(sentence_features(vectors, cut, ngrams, proposals, round_))
         strengths = answer_strengths(probabilities)
-        evidence = find_evidence(answer.text, cut, probabilities, model.thresholds, proposals)
-        p_good = float(model.verdict.p_good(strengths, rubric.weights(round_)))
-        verdict = model.verdict.verdict(p_good)
+        tokens = TokenView(vectors.tokens, expit(vectors.token_logits.astype(np.float64)))
+        evidence = find_evidence(answer.text, cut, probabilities, model.thresholds, proposals, tokens)
+        p_good = float(self._verdict.p_good(strengths, rubric.weights(round_)))
+        verdict = self._verdict.verdict(p_good)
         shown = shown_signals(evidence, strengths)
-        missing = missing_signals(model, rubric, round_, strengths, shown)
+        missing = missing_signals(self._verdict, rubric, round_, strengths, shown)
         return self._record(
             answer,
             round_,
             source,
             verdict=verdict,
             p_good=round(p_good, 4),
-            reasons=reasons(model, rubric, round_, verdict, shown, missing),
+            reasons=reasons(self._verdict, rubric, round_, verdict, shown, missing),
             signals=shown,
             missing=missing,
             nearest=nearest_exemplars(model, vectors.answer),

@@ -6,7 +6,7 @@ signals and at most 0 for negative ones, then Platt scaling with a slope that ca
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +41,13 @@ class VerdictModel:
         """
         score = (strengths * rubric) @ self.weights + self.bias
         return np.asarray(expit(self.slope * score + self.offset))
+
+    def with_prior(self, fitted: float, expected: float) -> VerdictModel:
+        """The same for answers of which a share ``expected`` is GOOD, where it was ``fitted`` in training.
+
+        Bayes' rule: the odds are multiplied by the ratio of the prior odds (Saerens et al. 2002, eq. 4).
+        """
+        return replace(self, offset=self.offset + float(logit(expected) - logit(fitted)))
 
     def verdict(self, p_good: float) -> str:
         """GOOD, BAD or BORDERLINE."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,15 +12,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline.adapt import split_authors
+from pipeline.adapter import Adapter
 from pipeline.corpus import read_corpus
 from pipeline.encode import Encoded
+from pipeline.features import gold_labels
 from pipeline.model import Model
+from pipeline.ngrams import NgramReader, fit_ngrams, pieces
 from pipeline.params import EncoderParams, Params, read_params
 from pipeline.records import Answer, Exemplar, Feedback, Result
 from pipeline.rubric import read_rubric
 from pipeline.score import Scorer
-from pipeline.segment import Sentence
-from pipeline.train import Featurized, featurize, fit
+from pipeline.segment import Sentence, Splitter, fit_splitter, sentences
+from pipeline.signals import SIGNAL_IDS
+from pipeline.train import Encoders, Featurized, featurize, fit
 
 ROOT = Path(__file__).parents[1]
 TINY_HASH = hashlib.sha256(b"tiny").hexdigest()
@@ -27,9 +33,13 @@ TINY_HASH = hashlib.sha256(b"tiny").hexdigest()
 
 @dataclass(frozen=True)
 class TinyEncoder:
-    """Sums a fixed random vector per word: the same interface, deterministic, no model to load."""
+    """Sums a fixed random vector per word: the same interface, deterministic, no model to load.
+
+    Its log-odds are fixed random projections of those vectors: they know nothing of signals, but differ by words.
+    """
 
     params: EncoderParams | None = None
+    adapter: Adapter | None = None
     dim: int = 32
     sha256: str = TINY_HASH
 
@@ -40,9 +50,13 @@ class TinyEncoder:
         advance: Callable[[int], None] | None = None,
     ) -> list[Encoded]:
         encoded = []
+        project = np.random.default_rng(7).standard_normal((self.dim, len(SIGNAL_IDS))).astype(np.float32)
         for text, cut in zip(texts, sentences, strict=True):
             rows = np.array([self._vector(text[a:b]) for a, b in cut], np.float32).reshape(-1, self.dim)
-            encoded.append(Encoded(self._vector(text), rows))
+            words = [m.span() for m in re.finditer(r"\S+", text)] if cut else []
+            tokens = np.array([self._vector(text[a:b]) for a, b in words], np.float32).reshape(-1, self.dim)
+            spans = np.array(words, np.int64).reshape(-1, 2)
+            encoded.append(Encoded(self._vector(text), rows, rows @ project - 1, tokens @ project - 2, spans))
             if advance:
                 advance(1)
         return encoded
@@ -70,15 +84,48 @@ def exemplars() -> list[Exemplar]:
 
 
 @pytest.fixture(scope="session")
-def featurized(exemplars: list[Exemplar], params: Params) -> Featurized:
-    """Their features, by the tiny encoder."""
-    return featurize(exemplars, params, TinyEncoder())
+def splitter(exemplars: list[Exemplar], params: Params) -> Splitter:
+    """A splitter that learnt from them."""
+    return fit_splitter([e.text for e in exemplars if e.style != "asr"], params.segment)
 
 
 @pytest.fixture(scope="session")
-def model(featurized: Featurized, exemplars: list[Exemplar], params: Params) -> Model:
+def featurized(exemplars: list[Exemplar], params: Params, splitter: Splitter) -> Featurized:
+    """Their features, by the tiny encoder."""
+    held_out = split_authors([e.author for e in exemplars], 2)
+    encoders = Encoders([TinyEncoder(), TinyEncoder()], TinyEncoder(), TinyEncoder())
+    return featurize(exemplars, [held_out[e.author] for e in exemplars], params, splitter, encoders)[0]
+
+
+@pytest.fixture(scope="session")
+def ngrams(exemplars: list[Exemplar], params: Params, splitter: Splitter) -> NgramReader:
+    """What their words alone say."""
+    cuts = [sentences(e.text, params.segment, splitter) for e in exemplars]
+    labels = [gold_labels(c, [(s.id, s.start, s.end) for s in e.signals]) for c, e in zip(cuts, exemplars, strict=True)]
+    words = [piece for e, cut in zip(exemplars, cuts, strict=True) for piece in pieces(e.text, cut)]
+    return fit_ngrams(words, np.vstack(labels), params.ngrams)
+
+
+@pytest.fixture(scope="session")
+def adapter() -> Adapter:
+    """An adapter of nothing but its readers, for the tiny encoder."""
+    rng = np.random.default_rng(3)
+    shapes = {"token.weight": (24, 32), "token.bias": (24,), "sentence.weight": (24, 32)}
+    shapes |= {"sentence.bias": (24,), "sentence.mix": (24,)}
+    return Adapter({name: rng.standard_normal(shape).astype(np.float16) for name, shape in shapes.items()})
+
+
+@pytest.fixture(scope="session")
+def model(
+    featurized: Featurized,
+    exemplars: list[Exemplar],
+    params: Params,
+    adapter: Adapter,
+    ngrams: NgramReader,
+    splitter: Splitter,
+) -> Model:
     """A model fitted on them."""
-    return fit(featurized, exemplars, params, TINY_HASH)
+    return fit(featurized, exemplars, params, TINY_HASH, adapter, ngrams, splitter)
 
 
 @pytest.fixture(scope="session")

@@ -100,6 +100,6 @@ def test_pickled_weights_are_not_an_encoder(tmp_path):
 def test_training_twice_gives_the_same_model(featurized, exemplars, params, model):
     from pipeline.train import fit
 
-    again = fit(featurized, exemplars, params, model.encoder.sha256)
+    again = fit(featurized, exemplars, params, model.encoder.sha256, model.adapter, model.ngrams, model.splitter)
     assert again.version == model.version
     assert np.array_equal(again.heads.weights, model.heads.weights)

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.params import VerdictParams
@@ -20,6 +20,7 @@ def random_fit(seed):
     return VerdictModel(weights, bias, slope, offset, 0.4, 0.6)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 30), st.integers(0, 23), st.sampled_from(ROUNDS))
 def test_a_positive_signal_can_only_raise_and_a_negative_only_lower(seed, column, round_):
     model, rubric = random_fit(seed), read_rubric().weights(round_)
@@ -62,3 +63,11 @@ def test_no_band_where_everything_is_right():
 @pytest.mark.parametrize(("p", "verdict"), [(0.39, "BAD"), (0.4, "BORDERLINE"), (0.59, "BORDERLINE"), (0.6, "GOOD")])
 def test_edges_of_the_band(p, verdict):
     assert VerdictModel(np.zeros(24), 0, 1, 0, 0.4, 0.6).verdict(p) == verdict
+
+
+def test_a_stated_share_of_good_answers_moves_the_odds_by_bayes_rule():
+    model, strengths = random_fit(1), RNG.random((5, 24))
+    before = model.p_good(strengths, np.ones(24))
+    after = model.with_prior(0.5, 0.2).p_good(strengths, np.ones(24))
+    assert np.allclose(after / (1 - after), before / (1 - before) * 0.2 / 0.8)
+    assert np.allclose(model.with_prior(0.3, 0.3).p_good(strengths, np.ones(24)), before)
