@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ MAX_PIECES = 2  # a signal is shown by its strongest words; more would be a wall
 SHARE = 0.35  # a token belongs to a run when it is at least this share of the answer's surest token
 GAP = 3  # tokens between two runs that are quoted as one
 LEAST_WORDS = 3  # "no" or "so we" shows nothing to a reader
+SCRAP = 2  # words of another sentence at the edge of a run that are left out
 SECOND = 0.7  # a second piece must weigh at least this share of the first
 
 
@@ -50,7 +52,7 @@ def find_evidence(
     for column, signal in enumerate(SIGNAL_IDS):
         if not len(sentences) or probabilities[:, column].max() < thresholds[column]:
             continue
-        spans = _runs(text, tokens.spans, tokens.probabilities[:, column])
+        spans = [_trimmed(text, s, sentences) for s in _runs(text, tokens.spans, tokens.probabilities[:, column])]
         if not spans:
             spans = [sentences[int(probabilities[:, column].argmax())]]
         found[signal] = [_piece(text, signal, span, proposals) for span in sorted(spans)]
@@ -79,6 +81,17 @@ def _whole_words(text: str, start: int, end: int) -> Sentence:
     while end < len(text) and not text[end].isspace():
         end += 1
     return start, end
+
+
+def _trimmed(text: str, span: Sentence, sentences: Sequence[Sentence]) -> Sentence:
+    """Without a word or two of a neighbouring sentence at either end: "fixed. We lost the weekend" begins at "We"."""
+    start, end = span
+    for (_, last), (first, _) in pairwise(sentences):  # where one sentence ends and the next begins
+        if start < last < end and len(text[start:last].split()) <= SCRAP:
+            start = first
+        elif start < first < end and len(text[first:end].split()) <= SCRAP:
+            end = last
+    return (start, end) if len(text[start:end].split()) >= LEAST_WORDS else span
 
 
 def _piece(text: str, signal: str, span: Sentence, proposals: Sequence[Proposal]) -> Evidence:
