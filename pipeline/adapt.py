@@ -11,7 +11,6 @@ model.
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 import multiprocessing
 import queue
@@ -31,6 +30,7 @@ from pipeline.params import AdaptParams, Params
 from pipeline.records import Exemplar
 from pipeline.segment import Sentence
 from pipeline.signals import POSITIVE, SIGNAL_IDS
+from pipeline.splits import fold_of
 from pipeline.verdict import SIGN
 
 Advance = Callable[[int], None]
@@ -49,13 +49,6 @@ class _Item:
     tokens: NDArray[np.float32]  # (n_tokens, 24)
     near: NDArray[np.float32]  # (n_tokens, 26): near misses of each signal, of any, and any positive signal
     good: float  # 1 for GOOD, 0 for BAD
-
-
-def split_authors(authors: Sequence[str], folds: int) -> dict[str, int]:
-    """Which fold holds out which author, for folds of about equally many answers."""
-    from pipeline.train import author_folds
-
-    return {authors[row]: fold for fold, (_, held) in enumerate(author_folds(authors, folds)) for row in held.tolist()}
 
 
 def adapt(
@@ -154,9 +147,8 @@ def adapt_all(
     One thread each is nearly twice as fast as all cores on one training, whose matrices are small, and makes the result
     the same whatever the number of cores.
     """
-    held_out = split_authors([e.author for e in exemplars], params.adapt.folds)
-    folds = range(1 + max(held_out.values()))
-    chosen = [[i for i, e in enumerate(exemplars) if held_out[e.author] != fold] for fold in folds]
+    folds = params.adapt.folds
+    chosen = [[i for i, e in enumerate(exemplars) if fold_of(e.author, folds) != fold] for fold in range(folds)]
     jobs = [list(range(len(exemplars))), *chosen]  # the longest first, so that none is left alone at the end
     spawn = multiprocessing.get_context("spawn")
     with spawn.Manager() as manager, ProcessPoolExecutor(workers, mp_context=spawn) as pool:
@@ -171,7 +163,7 @@ def adapt_all(
                 if advance:
                     advance(done)
         whole, *rest = (job.result() for job in waiting)
-    return Adapters(tuple(Adapter(arrays) for arrays in rest), Adapter(whole), held_out)
+    return Adapters(tuple(Adapter(arrays) for arrays in rest), Adapter(whole))
 
 
 def _adapt_alone(
@@ -203,9 +195,9 @@ def _items(
     items = []
     network = encoder.network
     for exemplar, cut in zip(exemplars, cuts, strict=True):
-        shown = [(SIGNAL_IDS.index(s.id), s.start, s.end) for s in exemplar.signals]
+        shown = [(SIGNAL_IDS.index(s.id), s.start, s.end) for s in exemplar.shown]
         missed = [(SIGNAL_IDS.index(m.id), m.start, m.end) for m in exemplar.near_misses]
-        labels = gold_labels(cut, [(s.id, s.start, s.end) for s in exemplar.signals]).astype(np.float32)
+        labels = gold_labels(cut, [(s.id, s.start, s.end) for s in exemplar.shown]).astype(np.float32)
         for window in encoder.windows(0, exemplar.text, cut):
             tokens, near = _marked(window.spans, shown, 24), _marked(window.spans, missed, 26)
             near[:, 24] = near[:, :24].max(axis=1)
@@ -315,20 +307,16 @@ class Adapters:
 
     folds: tuple[Adapter, ...]
     whole: Adapter
-    held_out: dict[str, int]  # author -> the fold that holds them out
 
     def save(self, folder: Path) -> None:
-        """Write `folds.json` and one safetensors file each."""
+        """Write one safetensors file each."""
         folder.mkdir(parents=True, exist_ok=True)
         for number, adapter in enumerate(self.folds):
             adapter.save(folder / f"fold-{number}.safetensors")
         self.whole.save(folder / f"{WHOLE}.safetensors")
-        (folder / "folds.json").write_text(json.dumps(self.held_out, indent=1) + "\n", encoding="utf-8")
 
     @classmethod
     def load(cls, folder: Path) -> Adapters:
         """Read what :meth:`save` wrote."""
-        whole = Adapter.load(folder / f"{WHOLE}.safetensors")
-        held_out = json.loads((folder / "folds.json").read_text(encoding="utf-8"))
-        folds = tuple(Adapter.load(folder / f"fold-{n}.safetensors") for n in range(1 + max(held_out.values())))
-        return cls(folds, whole, held_out)
+        folds = sorted(folder.glob("fold-*.safetensors"))
+        return cls(tuple(map(Adapter.load, folds)), Adapter.load(folder / f"{WHOLE}.safetensors"))

@@ -83,7 +83,7 @@ def find_problems(placed: Sequence[Placed]) -> list[str]:
 
 
 def _span_problems(exemplar: Exemplar) -> Iterable[str]:
-    everything: list[AnnotatedSignal] = [*exemplar.signals, *exemplar.near_misses]
+    everything: list[AnnotatedSignal] = [*exemplar.shown, *exemplar.near_misses]
     for annotation in exemplar.annotations:
         everything += annotation.signals
     for span in everything:

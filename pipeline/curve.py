@@ -14,6 +14,7 @@ from pipeline.evaluate import pairs_right, shown_matrix
 from pipeline.params import Params
 from pipeline.records import Exemplar
 from pipeline.segment import Splitter, sentences
+from pipeline.splits import fold_of
 from pipeline.verdict import SIGN, answer_strengths
 
 SHARES = (0.25, 0.5)  # of the train authors; all of them are in the committed adapter
@@ -42,8 +43,8 @@ def learning_curve(
     from sklearn.metrics import average_precision_score, roc_auc_score
 
     cuts = [sentences(e.text, params.segment, splitter) for e in exemplars]
-    held = [i for i, e in enumerate(exemplars) if adapters.held_out[e.author] == 0]
-    seen = [i for i, e in enumerate(exemplars) if adapters.held_out[e.author] != 0]
+    held = [i for i, e in enumerate(exemplars) if fold_of(e.author, params.adapt.folds) == 0]
+    seen = [i for i, e in enumerate(exemplars) if fold_of(e.author, params.adapt.folds) != 0]
     authors = np.random.default_rng(params.seed).permutation(sorted({exemplars[i].author for i in seen}))
     kept = [exemplars[i] for i in held]
     shown, good = shown_matrix(kept), np.array([e.is_good for e in kept])

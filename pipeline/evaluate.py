@@ -212,7 +212,7 @@ def signal_figures(held: HeldOut, exemplars: Sequence[Exemplar]) -> dict[str, An
         truth, called = shown[:, column], held.called[:, column]
         hit = int((truth & called).sum())
         near = np.array([any(m.id == signal for m in e.near_misses) for e in exemplars]) & ~truth
-        gold = [[(s.start, s.end) for s in e.signals if s.id == signal] for e in exemplars]
+        gold = [[(s.start, s.end) for s in e.shown if s.id == signal] for e in exemplars]
         table[signal] = {
             "n": int(truth.sum()),
             "precision": round(hit / max(1, int(called.sum())), 4),

@@ -150,7 +150,7 @@ class Exemplar(BaseModel):
     twin: Literal["near_miss", "dense_near_miss", "dense", "plain"] | None = Field(
         None, description="how the BAD answer of the pair falls short; on both twins"
     )
-    signals: tuple[AnnotatedSignal, ...] = ()
+    signals: tuple[AnnotatedSignal, ...] | None = Field((), description="null: nobody looked for signals yet")
     near_misses: tuple[NearMiss, ...] = ()
     annotations: tuple[Annotation, ...] = ()
 
@@ -159,9 +159,19 @@ class Exemplar(BaseModel):
         """Whether the verdict is GOOD."""
         return self.verdict == "GOOD"
 
+    @property
+    def annotated(self) -> bool:
+        """Whether somebody looked for signals; without that only the verdict can be learnt from."""
+        return self.signals is not None
+
+    @property
+    def shown(self) -> tuple[AnnotatedSignal, ...]:
+        """The annotated signals; none where nobody looked."""
+        return self.signals or ()
+
     def shows(self, signal: str) -> bool:
         """Whether the signal is annotated anywhere in the answer."""
-        return any(s.id == signal for s in self.signals)
+        return any(s.id == signal for s in self.shown)
 
 
 class ShownSignal(BaseModel):

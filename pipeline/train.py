@@ -137,7 +137,7 @@ def featurize(
     questions = [e.question for e in exemplars]
     asked = encoders.whole.encode(questions, [[(0, len(q))] for q in questions], advance)
     labels = [
-        gold_labels(cut, [(s.id, s.start, s.end) for s in e.signals]) for cut, e in zip(cuts, exemplars, strict=True)
+        gold_labels(cut, [(s.id, s.start, s.end) for s in e.shown]) for cut, e in zip(cuts, exemplars, strict=True)
     ]
     owner = np.repeat(np.arange(len(cuts)), [len(c) for c in cuts])
     words = [piece for text, cut in zip(texts, cuts, strict=True) for piece in pieces(text, cut)]
