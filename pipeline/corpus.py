@@ -27,17 +27,34 @@ class Placed:
     where: str
 
 
+@dataclass(frozen=True)
+class Problem:
+    """A broken rule: the place it is told of, and the places of all exemplars that break it."""
+
+    where: str
+    text: str
+    concerns: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.text}"
+
+
 def read_corpus(folder: Path) -> list[Exemplar]:
     """All exemplars under ``folder``, in file-name and line order.
 
     Raises:
         CorpusError: any line breaks the rules; every problem is listed.
     """
+    return [p.exemplar for p in read_placed(folder)]
+
+
+def read_placed(folder: Path) -> list[Placed]:
+    """The same with the place of each."""
     placed, problems = read_lines(folder)
     problems += find_problems(placed)
     if problems:
         raise CorpusError(problems)
-    return [p.exemplar for p in placed]
+    return placed
 
 
 def read_lines(folder: Path) -> tuple[list[Placed], list[str]]:
@@ -69,16 +86,20 @@ def explain(error: object) -> str:
 
 def find_problems(placed: Sequence[Placed]) -> list[str]:
     """Every broken rule that needs more than the schema: offsets, ids, pairs, scenarios, splits, copies."""
-    problems: list[str] = []
+    return [str(problem) for problem in broken_rules(placed)] + near_duplicates(placed)
+
+
+def broken_rules(placed: Sequence[Placed]) -> list[Problem]:
+    """The same without the search for near-duplicates."""
+    problems: list[Problem] = []
     seen: dict[str, str] = {}
     for p in placed:
         first = seen.setdefault(p.exemplar.id, p.where)
         if first != p.where:
-            problems.append(f"{p.where}: id {p.exemplar.id!r} is taken at {first}")
-        problems += [f"{p.where}: {text}" for text in _span_problems(p.exemplar)]
+            problems.append(Problem(p.where, f"id {p.exemplar.id!r} is taken at {first}", (p.where,)))
+        problems += [Problem(p.where, text, (p.where,)) for text in _span_problems(p.exemplar)]
     problems += _pair_problems(placed)
     problems += _side_problems(placed)
-    problems += near_duplicates(placed)
     return problems
 
 
@@ -93,28 +114,30 @@ def _span_problems(exemplar: Exemplar) -> Iterable[str]:
         yield f"verdict {exemplar.verdict} with strength {exemplar.strength}"
 
 
-def _pair_problems(placed: Sequence[Placed]) -> list[str]:
+def _pair_problems(placed: Sequence[Placed]) -> list[Problem]:
     pairs: dict[str, list[Placed]] = defaultdict(list)
     for p in placed:
         if p.exemplar.pair:
             pairs[p.exemplar.pair].append(p)
     problems = []
     for name, twins in pairs.items():
-        where = twins[0].where
+        where, concerns = twins[0].where, tuple(t.where for t in twins)
         if sorted(t.exemplar.verdict for t in twins) != ["BAD", "GOOD"]:
-            problems.append(f"{where}: pair {name!r} wants one GOOD and one BAD, has {len(twins)} answers")
+            text = f"pair {name!r} wants one GOOD and one BAD, has {len(twins)} answers"
+            problems.append(Problem(where, text, concerns))
             continue
         one, two = (t.exemplar for t in twins)
         for field in ("question", "round", "author", "style", "scenario", "split", "setting", "twin"):
             if getattr(one, field) != getattr(two, field):
-                problems.append(f"{where}: the twins of {name!r} differ in {field}")
+                problems.append(Problem(where, f"the twins of {name!r} differ in {field}", concerns))
         short, long = sorted((len(one.text.split()), len(two.text.split())))
         if long > PAIR_LENGTH_RATIO * short + 1:
-            problems.append(f"{where}: the twins of {name!r} have {short} and {long} words, more than 15% apart")
+            text = f"the twins of {name!r} have {short} and {long} words, more than 15% apart"
+            problems.append(Problem(where, text, concerns))
     return problems
 
 
-def _side_problems(placed: Sequence[Placed]) -> list[str]:
+def _side_problems(placed: Sequence[Placed]) -> list[Problem]:
     """A scenario belongs to one pair or one answer; an author stands on one side of the split."""
     problems = []
     owner: dict[str, tuple[str, str]] = {}
@@ -124,35 +147,63 @@ def _side_problems(placed: Sequence[Placed]) -> list[str]:
         unit = e.pair or e.id
         first_unit, first_where = owner.setdefault(e.scenario, (unit, p.where))
         if first_unit != unit:
-            problems.append(f"{p.where}: scenario {e.scenario!r} stands at {first_where} too, outside this pair")
+            text = f"scenario {e.scenario!r} stands at {first_where} too, outside this pair"
+            problems.append(Problem(p.where, text, (p.where,)))
         first_side, first_where = side.setdefault(e.author, (e.split, p.where))
         if first_side != e.split:
-            problems.append(f"{p.where}: author {e.author!r} is {e.split} here and {first_side} at {first_where}")
+            text = f"author {e.author!r} is {e.split} here and {first_side} at {first_where}"
+            problems.append(Problem(p.where, text, (p.where,)))
     return problems
 
 
 def near_duplicates(placed: Sequence[Placed]) -> list[str]:
     """Answers of different scenarios that share too many runs of six words (Jaccard similarity of shingle sets)."""
-    holders: dict[int, list[int]] = defaultdict(list)
-    sizes: list[int] = []
-    for index, p in enumerate(placed):
-        words = p.exemplar.text.lower().split()
-        shingles = {hash(tuple(words[i : i + SHINGLE])) for i in range(max(1, len(words) - SHINGLE + 1))}
-        sizes.append(len(shingles))
+    known = Shingles()
+    found: list[tuple[int, int, str]] = []
+    for at, p in enumerate(placed):
+        found += [(other, at, f"{p.where}: {text}") for other, _, text in known.near(p)]
+        known.add(p)
+    return [text for _, _, text in sorted(found)]
+
+
+class Shingles:
+    """Exemplars by their runs of six words, so that one answer is compared with those that share any."""
+
+    def __init__(self, placed: Iterable[Placed] = ()) -> None:
+        self._placed: list[Placed] = []
+        self._sizes: list[int] = []
+        self._holders: dict[int, list[int]] = defaultdict(list)
+        for p in placed:
+            self.add(p)
+
+    def add(self, placed: Placed) -> None:
+        """Take one more to compare with."""
+        shingles = _shingles(placed)
         for shingle in shingles:
-            holders[shingle].append(index)
-    shared: Counter[tuple[int, int]] = Counter()
-    for indexes in holders.values():
-        for a_at, a in enumerate(indexes):
-            for b in indexes[a_at + 1 :]:
-                if placed[a].exemplar.scenario != placed[b].exemplar.scenario:
-                    shared[a, b] += 1
-    return [
-        f"{placed[b].where}: nearly the answer at {placed[a].where} "
-        f"({n / (sizes[a] + sizes[b] - n):.0%} of the runs of {SHINGLE} words shared)"
-        for (a, b), n in sorted(shared.items())
-        if n / (sizes[a] + sizes[b] - n) >= NEAR_DUPLICATE
-    ]
+            self._holders[shingle].append(len(self._placed))
+        self._placed.append(placed)
+        self._sizes.append(len(shingles))
+
+    def near(self, placed: Placed) -> list[tuple[int, float, str]]:
+        """Those of another scenario that are nearly this one, in the order they were added.
+
+        Returns:
+            (position, share of the runs shared, the problem in words) of each.
+        """
+        shingles = _shingles(placed)
+        shared = Counter(holder for shingle in shingles for holder in self._holders.get(shingle, ()))
+        near = []
+        for at, n in sorted(shared.items()):
+            other, share = self._placed[at], n / (len(shingles) + self._sizes[at] - n)
+            if share >= NEAR_DUPLICATE and other.exemplar.scenario != placed.exemplar.scenario:
+                text = f"nearly the answer at {other.where} ({share:.0%} of the runs of {SHINGLE} words shared)"
+                near.append((at, share, text))
+        return near
+
+
+def _shingles(placed: Placed) -> set[int]:
+    words = placed.exemplar.text.lower().split()
+    return {hash(tuple(words[i : i + SHINGLE])) for i in range(max(1, len(words) - SHINGLE + 1))}
 
 
 def corpus_hash(exemplars: Iterable[Exemplar]) -> str:

@@ -14,15 +14,20 @@ from pipeline.signals import POSITIVE, ROUNDS, SIGNAL_IDS
 MAX_LENGTH_AUC = 0.60
 MAX_TFIDF = 0.80  # accuracy and pairs right of a bag of words, leave-author-out
 MIN_AUTHORS = 5  # below this, leave-author-out says nothing
+MIN_ANSWERS = 40  # below this, too few words are met twice
 
 
 def survey(exemplars: Sequence[Exemplar]) -> dict[str, Any]:
-    """Counts by round, style, setting, author and signal; what length and words alone give away; agreement."""
+    """Counts by round, style, setting, author and signal; what length and words alone give away; agreement.
+
+    Signals are counted over the annotated answers: one that nobody looked at shows none and lacks none.
+    """
     good = [e for e in exemplars if e.is_good]
     words = [len(e.text.split()) for e in exemplars]
     counts = {
         "answers": len(exemplars),
         "good": len(good),
+        "annotated": sum(e.annotated for e in exemplars),
         "pairs": len({e.pair for e in exemplars if e.pair}),
         "everyday_pairs": len({e.pair for e in exemplars if e.pair and e.setting == "everyday"}),
         "authors": len({e.author for e in exemplars}),
@@ -32,8 +37,8 @@ def survey(exemplars: Sequence[Exemplar]) -> dict[str, Any]:
     table = {
         field: {
             value: {"answers": len(some), "good": sum(e.is_good for e in some)}
-            for value in sorted({getattr(e, field) for e in exemplars})
-            if (some := [e for e in exemplars if getattr(e, field) == value])
+            for value in sorted({getattr(e, field) or "none" for e in exemplars})
+            if (some := [e for e in exemplars if (getattr(e, field) or "none") == value])
         }
         for field in ("round", "style", "setting", "split", "twin")
     }
@@ -68,7 +73,9 @@ def shortcuts(exemplars: Sequence[Exemplar]) -> dict[str, Any]:
     length = np.array([len(e.text.split()) for e in exemplars])
     auc = float(roc_auc_score(good, length)) if good.any() and not good.all() else 0.5
     found: dict[str, Any] = {"n": len(exemplars), "length_auc": round(max(auc, 1 - auc), 4)}
-    if len({e.author for e in exemplars}) >= MIN_AUTHORS:
+    authors = [len({e.author for e in exemplars if e.is_good == side}) for side in (True, False)]
+    enough = len(exemplars) >= MIN_ANSWERS and len({e.author for e in exemplars}) >= MIN_AUTHORS
+    if enough and min(authors) >= 2:  # with one author left out, both verdicts are still there
         found |= _words_alone(exemplars, good)
     return found
 
@@ -112,7 +119,8 @@ def agreement(exemplars: Sequence[Exemplar]) -> dict[str, Any]:
     """How far the first two independent annotations of each answer agree.
 
     ``kappa`` is Cohen's on verdicts; ``f1`` per signal is on whether the answer shows it; ``evidence_iou`` is the mean
-    over signals both see of the best overlap of their evidence in characters (intersection over union).
+    over signals both see of the best overlap of their evidence in characters (intersection over union). Both leave out
+    answers with a verdict only.
     """
     from scipy.stats import spearmanr
     from sklearn.metrics import cohen_kappa_score
@@ -120,20 +128,22 @@ def agreement(exemplars: Sequence[Exemplar]) -> dict[str, Any]:
     both = [e for e in exemplars if len(e.annotations) >= 2]
     if not both:
         return {"n": 0}
-    one, two = ([e.annotations[i] for e in both] for i in (0, 1))
+    verdicts = [[e.annotations[i].verdict for e in both] for i in (0, 1)]
+    strengths = [[e.annotations[i].strength for e in both] for i in (0, 1)]
+    one, two = ([e.annotations[i] for e in both if e.annotated] for i in (0, 1))
     f1 = {}
     overlaps: list[float] = []
     for signal in SIGNAL_IDS:
-        a = np.array([any(s.id == signal for s in x.signals) for x in one])
-        b = np.array([any(s.id == signal for s in x.signals) for x in two])
+        a = np.array([any(s.id == signal for s in x.signals) for x in one], dtype=bool)
+        b = np.array([any(s.id == signal for s in x.signals) for x in two], dtype=bool)
         if a.any() or b.any():
             f1[signal] = round(float(2 * (a & b).sum() / (a.sum() + b.sum())), 4)
         overlaps += [_overlap(one[i], two[i], signal) for i in np.flatnonzero(a & b)]
     return {
         "n": len(both),
-        "kappa": round(float(cohen_kappa_score([x.verdict for x in one], [x.verdict for x in two])), 4),
-        "strength_rho": round(float(spearmanr([x.strength for x in one], [x.strength for x in two]).statistic), 4),
-        "macro_f1": round(float(np.mean(list(f1.values()))), 4),
+        "kappa": round(float(cohen_kappa_score(*verdicts)), 4),
+        "strength_rho": round(float(spearmanr(*strengths).statistic), 4),
+        "macro_f1": round(float(np.mean(list(f1.values()))), 4) if f1 else None,
         "f1": f1,
         "evidence_iou": round(float(np.mean(overlaps)), 4) if overlaps else None,
     }
