@@ -1,7 +1,7 @@
 """Score a batch into a folder: streamed, in input order, resumable, never half a file under a final name.
 
 While the batch runs, everything lies in `*.part` files and `progress.json` says how far they can be trusted; at the
-end they get their final names in one step each.
+end they get their final names in one step each. `batch.json` says beside the results what they were made from.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from pipeline.score import Scorer
 
 CHUNK = 256  # records between two points from which a batch can be resumed
 _PROGRESS = "progress.json"
+ORIGIN = "batch.json"
 
 
 @dataclass
@@ -56,6 +57,7 @@ def score_batch(
     key: str = "",
     resume: bool = False,
     advance: Callable[[int], None] | None = None,
+    origin: Mapping[str, Any] | None = None,
 ) -> Summary:
     """Score every record and write `results.jsonl`, `rejected.jsonl` and what else is asked for into ``out``.
 
@@ -68,6 +70,7 @@ def score_batch(
         key: names this very batch (inputs, options and model).
         resume: go on with an unfinished batch of the same key, if there is one; otherwise start anew.
         advance: told of each finished record.
+        origin: inputs, options and model, to be kept in `batch.json` beside the results.
 
     Raises:
         DebriefError: ``out`` cannot be written, or ``resume`` finds an unfinished batch of another key there.
@@ -85,6 +88,7 @@ def score_batch(
             if report:
                 report.finish(out / f"{report.file_name}.part", out / report.file_name, summary, out / "rejected.jsonl")
                 summary.files.append(out / report.file_name)
+            _write_origin(out, origin)
             if extra_format != "jsonl":
                 summary.files.append(write_table(out / "results.jsonl", out / f"results.{extra_format}"))
             (out / _PROGRESS).unlink(missing_ok=True)
@@ -138,6 +142,15 @@ def _write(feedback: Feedback, files: Mapping[str, IO[str]], report: BatchReport
     files["results.jsonl"].write(feedback.result.to_json() + "\n")
     if report:
         files[report.file_name].write(report.section(feedback))
+
+
+def _write_origin(out: Path, origin: Mapping[str, Any] | None) -> None:
+    if origin is None:
+        (out / ORIGIN).unlink(missing_ok=True)  # it would speak of another batch
+        return
+    fresh = out / f"{ORIGIN}.part"
+    fresh.write_text(json.dumps({"schema": "debrief.batch/1", **origin}, indent=1) + "\n", encoding="utf-8")
+    fresh.replace(out / ORIGIN)
 
 
 def _save_progress(out: Path, files: Mapping[str, IO[str]], done: int, key: str, summary: Summary) -> None:

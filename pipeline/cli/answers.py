@@ -74,8 +74,17 @@ def score(
         if report is ReportKind.none
         else BatchReport("html" if report is ReportKind.html else "markdown", loaded, rubric)
     )
+    origin = {
+        "inputs": [name if name == "-" else str(Path(name).absolute()) for name in inputs],
+        "round": round_.value if round_ else None,
+        "rubric": rubric,
+        "expected_good_rate": expected_good_rate,
+        "model": loaded.version,
+        "report": report.value,
+        "format": table.value,
+    }
     with progress("scoring", None, quiet) as advance:
-        summary = score_batch(records, scorer, out_dir, page, table.value, key, resume, advance)
+        summary = score_batch(records, scorer, out_dir, page, table.value, key, resume, advance, origin)
     if not quiet:
         from pipeline.terminal import summary_table
 
