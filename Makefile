@@ -40,7 +40,6 @@ lock:
 clean:
 	rm -rf .venv out build dist *.egg-info
 
-# what a fresh clone scores with: the model that dvc repro left in models/current
+# what a fresh clone scores with: the champion, see `debrief models history`
 default-model: setup
-	rm -rf models/default
-	cp -r models/current models/default
+	$(BIN)/debrief models refresh

@@ -2,7 +2,7 @@
 
 Matrix products round differently on other processors, and an answer near a threshold may change sides: a figure over
 the whole corpus may move by 0.02, one over a slice, a signal or the answers outside the band by 0.10. Counts of the
-corpus and texts must be equal.
+corpus and texts must be equal. The summary repeats figures of both kinds.
 """
 
 import json
@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 WHOLE, PART = 0.02, 0.10
-PARTS = (".slices.", ".by_signal.", ".band.", ".ablations.", ".by_disturbance.", ".low", ".high")
+PARTS = ("summary.", ".slices.", ".by_signal.", ".band.", ".ablations.", ".by_disturbance.", ".low", ".high")
 
 
 def differences(one: object, two: object, place: str) -> list[str]:

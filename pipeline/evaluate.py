@@ -14,6 +14,7 @@ from pipeline.adapter import Adapter
 from pipeline.encode import Encoder
 from pipeline.evidence import TokenView, find_evidence
 from pipeline.features import BLOCKS, columns_without, feature_names
+from pipeline.heldout import Judged, judged
 from pipeline.model import Model
 from pipeline.ngrams import NgramReader
 from pipeline.params import Params
@@ -30,6 +31,7 @@ Array = NDArray[np.float64]
 Fold = tuple[NDArray[np.int64], NDArray[np.int64]]  # rows to train on, rows held out
 INNER_FOLDS = 4
 RESAMPLES = 1000
+CURVE_POINTS = 40  # of a precision-recall curve, evenly spaced along it
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,8 @@ def predict_held_out(
     fits = []
     for train, test in folds:
         fitted = fit_stack(data.take(train), [exemplars[i] for i in train], params, rubric, INNER_FOLDS)
-        predict_into(held, fitted, data, exemplars, test, rubric)
+        if len(test):  # a small corpus may leave a fold without authors
+            predict_into(held, fitted, data, exemplars, test, rubric)
         fits.append(fitted)
         if advance:
             advance(1)
@@ -206,6 +209,8 @@ def signal_figures(held: HeldOut, exemplars: Sequence[Exemplar]) -> dict[str, An
     """
     from sklearn.metrics import average_precision_score
 
+    rows = np.flatnonzero([e.annotated for e in exemplars])  # of the others nobody knows what they show
+    held, exemplars = held.take(rows), [exemplars[i] for i in rows.tolist()]
     shown = shown_matrix(exemplars)
     table: dict[str, dict[str, float | int]] = {}
     for column, signal in enumerate(SIGNAL_IDS):
@@ -339,17 +344,27 @@ def ablations(
     return table
 
 
+@dataclass(frozen=True)
+class Evaluation:
+    """All figures on the ``train`` split, leave-author-out.
+
+    ``metrics`` is nested and JSON-ready; ``tables`` are those behind the plots, a row a dict; ``fits`` what was fitted
+    for each fold; ``answers`` what was said of each answer.
+    """
+
+    metrics: dict[str, Any]
+    tables: dict[str, list[dict[str, Any]]]
+    fits: list[Fitted]
+    answers: Judged
+
+
 def evaluate(
     data: Featurized,
     exemplars: Sequence[Exemplar],
     params: Params,
     advance: Callable[[int], None] | None = None,
-) -> tuple[dict[str, Any], dict[str, list[dict[str, Any]]], list[Fitted]]:
-    """All figures on the ``train`` split, leave-author-out, and the tables behind the plots.
-
-    Returns:
-        metrics (nested, JSON-ready), plot tables by name (a row a dict), and what was fitted for each fold.
-    """
+) -> Evaluation:
+    """Fit and judge every fold, then the baselines and the ablations on the same folds."""
     rows = [i for i, e in enumerate(exemplars) if e.split == "train"]
     part, kept = data.take(rows), [exemplars[i] for i in rows]
     folds = outer_folds(part)
@@ -357,7 +372,29 @@ def evaluate(
     said = baselines(part, kept, folds)
     metrics = _metrics(f"leave-author-out, {len(folds)} folds over the train authors", held, said, kept, params.seed)
     metrics["ablations"] = ablations(part, kept, params, advance)
-    return metrics, plot_tables(held, kept, metrics), fits
+    return Evaluation(metrics, plot_tables(held, kept, metrics), fits, judged(held, kept))
+
+
+def headline(metrics: dict[str, Any], robustness: dict[str, Any]) -> dict[str, Any]:
+    """The twenty numbers to look at first, flat, for `dvc metrics diff` and `dvc exp show`."""
+    verdict, signals, band = metrics["verdict"], metrics["signals"], metrics["band"]
+    disturbed = robustness["by_disturbance"]
+    return {
+        "answers": metrics["n"]["answers"],
+        "authors": metrics["n"]["authors"],
+        **{name: figure["value"] for name, figure in verdict.items()},
+        **{f"{name}_accuracy": metrics["slices"][f"setting={name}"]["accuracy"] for name in ("everyday", "professional")
+           if f"setting={name}" in metrics["slices"]},
+        "tfidf_accuracy": metrics["baselines"]["tfidf"]["accuracy"]["value"],
+        "embedding_accuracy": metrics["baselines"]["embedding"]["accuracy"]["value"],
+        "outside_band_accuracy": band["accuracy_outside"],
+        "outside_band_share": band["coverage"],
+        **{name: signals[name] for name in ("macro_f1", "mean_average_precision", "evidence_macro_f1",
+                                            "near_miss_false_alarms")},
+        "swapped_mean_change": disturbed["swapped"]["mean_change"],
+        "stuffed_raised_to_good": disturbed["stuffed"]["raised_to_good"],
+        "worst_flips": max(row["flips"] for name, row in disturbed.items() if name != "stuffed"),
+    }  # fmt: skip
 
 
 def robustness(
@@ -467,7 +504,9 @@ def _rounded(figures: dict[str, float]) -> dict[str, float]:
 def plot_tables(
     held: HeldOut, exemplars: Sequence[Exemplar], metrics: dict[str, Any]
 ) -> dict[str, list[dict[str, Any]]]:
-    """Tables for `dvc plots`: calibration by bin, F1 by signal, confusion of verdicts."""
+    """Tables for plots: calibration, F1 by signal, confusion of verdicts, precision against recall by signal."""
+    from sklearn.metrics import precision_recall_curve
+
     good = np.array([e.is_good for e in exemplars])
     which = np.minimum((held.p_good * 10).astype(int), 9)
     calibration = [
@@ -481,4 +520,13 @@ def plot_tables(
     ]
     signals = [{"signal": s, "f1": row["f1"], "n": row["n"]} for s, row in metrics["signals"]["by_signal"].items()]
     confusion = [{"actual": e.verdict, "predicted": v} for e, v in zip(exemplars, held.verdict, strict=True)]
-    return {"calibration": calibration, "signals": signals, "confusion": confusion}
+    known = np.array([e.annotated for e in exemplars])
+    shown = shown_matrix(exemplars)[known]
+    curves = []
+    for column, signal in enumerate(SIGNAL_IDS):
+        if shown[:, column].any():
+            precision, recall, _ = precision_recall_curve(shown[:, column], held.strengths[known, column])
+            for at in np.linspace(0, len(recall) - 1, min(len(recall), CURVE_POINTS)).astype(int):
+                point = {"recall": round(float(recall[at]), 4), "precision": round(float(precision[at]), 4)}
+                curves.append({"signal": signal, **point})
+    return {"calibration": calibration, "signals": signals, "confusion": confusion, "precision_recall": curves}

@@ -23,7 +23,6 @@ BLOCKS = {
     "elsewhere": SIGNAL_IDS,
     "ngram": SIGNAL_IDS,
     "rule": SIGNAL_IDS,
-    "void": SIGNAL_IDS,
     "position": _POSITION,
     "round": ROUNDS,
 }  # blocks of columns in their order, so that one can be left out
@@ -45,10 +44,10 @@ def sentence_features(
     """Features of one answer's sentences.
 
     Returns:
-        (n_sentences, 151) float32: for each signal the log-odds that the sentence shows it, the highest log-odds of
+        (n_sentences, 127) float32: for each signal the log-odds that the sentence shows it, the highest log-odds of
         any of its tokens, the highest log-odds of any other sentence, and the log-odds of its n-grams (all at least
-        -8); whether a rule proposes evidence that counts (0 or 1) and evidence that context voids (0 or 1); position
-        (first, last, share of the answer already read, 0 to 1); and the round (0 or 1 each).
+        -8); whether a rule proposes evidence that context does not void (0 or 1); position (first, last, share of the
+        answer already read, 0 to 1); and the round (0 or 1 each).
     """
     n = len(sentences)
     tokens = np.full((n, len(SIGNAL_IDS)), _FLOOR, np.float32)
@@ -56,12 +55,11 @@ def sentence_features(
     if n and len(encoded.tokens):
         owner = np.clip(np.searchsorted(starts, encoded.tokens[:, 0], side="right") - 1, 0, n - 1)
         np.maximum.at(tokens, owner, encoded.token_logits)
-    flags = np.zeros((n, 2 * len(SIGNAL_IDS)), np.float32)
+    flags = np.zeros((n, len(SIGNAL_IDS)), np.float32)
     for proposal in proposals:
-        column = SIGNAL_IDS.index(proposal.signal) + (len(SIGNAL_IDS) if proposal.void else 0)
         for row, (start, end) in enumerate(sentences):
-            if proposal.start < end and proposal.end > start:
-                flags[row, column] = 1
+            if not proposal.void and proposal.start < end and proposal.end > start:
+                flags[row, SIGNAL_IDS.index(proposal.signal)] = 1
     position = np.zeros((n, len(_POSITION)), np.float32)
     if n:
         position[0, 0] = position[-1, 1] = 1

@@ -25,7 +25,7 @@ class Heads:
         return np.asarray(expit(features @ self.weights.T + self.bias), dtype=np.float32)
 
 
-def fit_heads(features: Matrix, labels: NDArray[np.int8], params: HeadParams, seed: int = 0) -> Heads:
+def fit_heads(features: Matrix, labels: NDArray[np.int8], params: HeadParams) -> Heads:
     """Fit the heads on features scaled to unit variance.
 
     A network without hidden layers and with one sigmoid output a signal is 24 logistic regressions with an L2
@@ -35,13 +35,12 @@ def fit_heads(features: Matrix, labels: NDArray[np.int8], params: HeadParams, se
         features: (n, F) float32.
         labels: (n, 24) of 0 and 1.
         params: ``C`` is the inverse penalty, as in scikit-learn's ``LogisticRegression``.
-        seed: of the starting point; the loss is convex, so it decides rounding only.
     """
     from sklearn.neural_network import MLPClassifier
     from sklearn.preprocessing import StandardScaler
 
     scaler = StandardScaler().fit(features)
-    network = MLPClassifier((), solver="lbfgs", alpha=1 / params.C, max_iter=500, tol=1e-4, random_state=seed)
+    network = MLPClassifier((), solver="lbfgs", alpha=1 / params.C, max_iter=500, tol=1e-4, random_state=0)
     network.fit(scaler.transform(features), labels)
     weights = network.coefs_[0].T / scaler.scale_
     bias = network.intercepts_[0] - weights @ scaler.mean_

@@ -6,6 +6,7 @@
 `adapter.safetensors` what fine-tuning changed in the encoder
 `exemplars.jsonl`    the exemplars behind `nearest`: id, verdict, round, question, text
 `metrics.json`       what the evaluation measured; may be absent
+`held_out.parquet`   what was said of each held-out answer (:mod:`pipeline.heldout`); may be absent
 ==================== ==========================================================================
 
 Nothing in the folder is code and nothing is pickled, so loading it runs nothing.
@@ -39,6 +40,8 @@ from pipeline.segment import Splitter
 from pipeline.signals import ROUNDS, SIGNAL_IDS
 from pipeline.verdict import VerdictModel
 
+SCHEMA = "debrief.model/2"
+_AGAIN = "Name another model, or make it anew with `debrief retrain`."
 _FILES = ("weights.safetensors", "adapter.safetensors", "exemplars.jsonl")
 
 
@@ -47,7 +50,7 @@ class Manifest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    model_schema: Literal["debrief.model/2"] = "debrief.model/2"
+    model_schema: str = SCHEMA
     version: str
     corpus: str
     code: str
@@ -165,6 +168,30 @@ class Model:
             (folder / "metrics.json").write_text(json.dumps(self.metrics, indent=1) + "\n", encoding="utf-8")
 
 
+def read_manifest(folder: Path) -> Manifest:
+    """What a model folder says of itself; the files it names are not looked at.
+
+    Raises:
+        ModelError: there is no manifest, it cannot be read, or it is of another format than this program reads.
+    """
+    try:
+        tree = json.loads((folder / "manifest.json").read_bytes())
+        if isinstance(tree, dict) and tree.get("model_schema", SCHEMA) != SCHEMA:
+            made = tree.get("code") or "an unknown version"
+            raise ModelError(
+                f"its format is {tree['model_schema']!r}, made by debrief {made}; "
+                f"debrief {__version__} reads {SCHEMA!r}",
+                f"Score with debrief {made}, or retrain on its exemplars with `debrief retrain`.",
+                str(folder),
+            )
+        return Manifest.model_validate(tree)
+    except FileNotFoundError:
+        raise ModelError("no manifest.json: not a model folder", _AGAIN, str(folder)) from None
+    except (ValidationError, ValueError, RecursionError, OSError) as error:
+        reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else type(error).__name__
+        raise ModelError(f"manifest.json cannot be read ({reason})", _AGAIN, str(folder)) from None
+
+
 def load_model(folder: Path) -> Model:
     """Read and check a model folder.
 
@@ -172,15 +199,8 @@ def load_model(folder: Path) -> Model:
         ModelError: a file is missing, damaged or not the one the manifest names, or the model was made for other
             signals or features than this program's.
     """
-    where = str(folder)
-    again = "Name another model, or make it anew with `debrief retrain`."
-    try:
-        manifest = Manifest.model_validate_json((folder / "manifest.json").read_bytes())
-    except FileNotFoundError:
-        raise ModelError("no manifest.json: not a model folder", again, where) from None
-    except (ValidationError, OSError) as error:
-        reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error.strerror)
-        raise ModelError(f"manifest.json cannot be read ({reason})", again, where) from None
+    where, again = str(folder), _AGAIN
+    manifest = read_manifest(folder)
     if tuple(manifest.signals) != SIGNAL_IDS or tuple(manifest.rounds) != ROUNDS:
         raise ModelError("the model knows other signals or rounds than this program", again, where)
     if manifest.features != _features_hash():
@@ -212,12 +232,10 @@ def load_model(folder: Path) -> Model:
                 manifest.high,
             ),
             rounds=RoundPredictor(arrays["rounds.question"], arrays["rounds.answer"]),
-            exemplars=tuple(
-                Shown(**json.loads(line)) for line in (folder / "exemplars.jsonl").read_text("utf-8").splitlines()
-            ),
+            exemplars=read_exemplars(folder),
             vectors=arrays["exemplars"],
             good_rate=manifest.good_rate,
-            metrics=_metrics(folder),
+            metrics=read_metrics(folder),
             code=manifest.code,
         )
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
@@ -233,7 +251,14 @@ def default_model() -> Path:
     return packaged if packaged.is_dir() else Path(__file__).parents[1] / "models" / "default"
 
 
-def _metrics(folder: Path) -> dict[str, Any]:
+def read_exemplars(folder: Path) -> tuple[Shown, ...]:
+    """The exemplars a model folder keeps."""
+    lines = (folder / "exemplars.jsonl").read_text("utf-8").splitlines()
+    return tuple(Shown(**json.loads(line)) for line in lines)
+
+
+def read_metrics(folder: Path) -> dict[str, Any]:
+    """What was measured of the model; empty where nothing was kept."""
     path = folder / "metrics.json"
     return json.loads(path.read_text("utf-8")) if path.is_file() else {}
 

@@ -116,7 +116,11 @@ class NgramReaders:
 
 
 def cross_fit(
-    texts: Sequence[str], labels: NDArray[np.int8], folds: NDArray[np.int64], params: NgramParams
+    texts: Sequence[str],
+    labels: NDArray[np.int8],
+    folds: NDArray[np.int64],
+    known: NDArray[np.bool_],
+    params: NgramParams,
 ) -> NgramReaders:
     """Fit on all sentences but those of each fold, and on all; sentences of fold -1 are never fitted on.
 
@@ -124,14 +128,15 @@ def cross_fit(
         texts: sentences as :func:`pieces` gives them.
         labels: (n_sentences, 24) of 0 and 1.
         folds: (n_sentences,) the fold that holds each out.
+        known: (n_sentences,) whether the labels mean anything.
         params: sizes and rates.
     """
 
     def fit(rows: NDArray[np.bool_]) -> NgramReader:
         return fit_ngrams([texts[i] for i in np.flatnonzero(rows).tolist()], labels[rows], params)
 
-    held = tuple(fit((folds != fold) & (folds >= 0)) for fold in range(int(folds.max()) + 1))
-    return NgramReaders(held, fit(folds >= 0))
+    known = known & (folds >= 0)
+    return NgramReaders(tuple(fit(known & (folds != fold)) for fold in range(int(folds.max()) + 1)), fit(known))
 
 
 def _counted(texts: Sequence[str], buckets: int, longest: int) -> Any:

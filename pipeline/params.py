@@ -80,6 +80,18 @@ class EvaluateParams(_Strict):
     robust_answers: int = Field(ge=8, description="answers the robustness suite disturbs")
 
 
+class PromoteParams(_Strict):
+    """What a challenger must not do to become champion."""
+
+    interval: float = Field(
+        gt=0.5, lt=1, description="level of the intervals; worse is when all of one lies below zero"
+    )
+    min_answers: int = Field(ge=1, description="held out by both versions")
+    robust_margin: float = Field(ge=0, description="a disturbance may move p(GOOD) by so much more than it did")
+    max_swapped: float = Field(ge=0, description="mean change of p(GOOD) when names, sexes and places are swapped")
+    max_stuffed: float = Field(ge=0, description="share of BAD answers that stuffing with cue words makes GOOD")
+
+
 class Params(_Strict):
     """All of `params.yaml`."""
 
@@ -91,6 +103,7 @@ class Params(_Strict):
     heads: HeadParams
     verdict: VerdictParams
     evaluate: EvaluateParams
+    promote: PromoteParams
 
 
 def read_params(path: Path = Path("params.yaml")) -> Params:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,8 +15,14 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def draw(tables: Path, target: Path) -> list[Path]:
-    """Draw `calibration.png`, `signals.png` and `confusion.png` into ``target`` from the CSV files in ``tables``."""
+def draw(tables: Path, learning_curve: Path, target: Path) -> list[Path]:
+    """Draw calibration, signals, confusion, precision-recall and the learning curve as PNG files into ``target``.
+
+    Args:
+        tables: the folder with the CSV files of `dvc plots`.
+        learning_curve: `metrics/learning_curve.json`; left out if there is none.
+        target: made if absent.
+    """
     from matplotlib.figure import Figure
 
     target.mkdir(parents=True, exist_ok=True)
@@ -51,7 +58,36 @@ def draw(tables: Path, target: Path) -> list[Path]:
     axes.set_yticks(range(2), ("GOOD", "BAD"))
     axes.set(xlabel="said", ylabel="labelled", title="Verdicts, leave-author-out")
     figure.savefig(target / "confusion.png", dpi=110)
+
+    curves: dict[str, list[tuple[float, float]]] = {}
+    for row in _rows(tables / "precision_recall.csv"):
+        curves.setdefault(row["signal"], []).append((float(row["recall"]), float(row["precision"])))
+    figure = Figure(figsize=(12, 8), layout="constrained")
+    places = figure.subplots(4, 6, sharex=True, sharey=True).flat
+    for axes, (signal, points) in zip(places, curves.items(), strict=False):
+        axes.plot(*zip(*points, strict=True))
+        axes.set_title(signal, fontsize=8)
+    figure.supxlabel("recall")
+    figure.supylabel("precision")
+    figure.suptitle("Does the answer show the signal? Precision against recall, leave-author-out")
+    figure.savefig(target / "precision_recall.png", dpi=110)
+
+    if learning_curve.is_file():
+        _draw_curve(json.loads(learning_curve.read_text(encoding="utf-8")), target / "learning_curve.png")
     return sorted(target.glob("*.png"))
+
+
+def _draw_curve(measured: dict[str, Any], target: Path) -> None:
+    from matplotlib.figure import Figure
+
+    rows = measured["by_authors"]
+    figure = Figure(figsize=(5, 4), layout="constrained")
+    axes = figure.subplots()
+    for name, title in (("pairs_right", "pairs right"), ("auc", "AUC"), ("mean_average_precision", "signals, mAP")):
+        axes.plot([r["authors"] for r in rows], [r[name] for r in rows], marker="o", label=title)
+    axes.set(xlabel="authors to learn from", ylim=(0, 1), title=f"Adapter alone, corpus {measured['corpus']}")
+    axes.legend()
+    figure.savefig(target, dpi=110)
 
 
 def corpus_pictures(exemplars: Sequence[Exemplar], measured: dict[str, Any]) -> dict[str, str]:

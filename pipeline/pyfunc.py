@@ -1,8 +1,4 @@
-"""The model as MLflow serves it: a DataFrame of answers in, a DataFrame of results out.
-
-MLflow finds this module by name (``loader_module``) and calls :func:`_load_pyfunc` with the model folder, so nothing of
-ours is pickled and no code is stored with the model.
-"""
+"""The model on DataFrames, as MLflow serves it: answers in, results out, one row each, in order."""
 
 from __future__ import annotations
 
@@ -10,7 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
+from pipeline.corpus import explain
 from pipeline.encode import TransformerEncoder
+from pipeline.errors import InputError
 from pipeline.model import load_model
 from pipeline.records import Answer
 from pipeline.rubric import read_rubric
@@ -33,32 +33,39 @@ _NESTED = COLUMNS[5:]
 
 
 class Predictor:
-    """What MLflow calls."""
+    """Scores rows of a DataFrame."""
 
     def __init__(self, scorer: Scorer) -> None:
         self._scorer = scorer
 
-    def predict(self, model_input: Any, params: dict[str, Any] | None = None) -> Any:
-        """A pandas DataFrame with the columns of the design; nested fields are JSON text.
+    def predict(self, answers: Any) -> Any:
+        """A pandas DataFrame with the fields of a result; nested ones are JSON text.
 
         Args:
-            model_input: DataFrame with ``answer`` (or ``text``) and, if known, ``id``, ``question`` and ``round``.
-            params: not used.
+            answers: DataFrame with ``answer`` (or ``text``) and, if known, ``id``, ``question`` and ``round``; a row
+                without an id is named by its number, from 1.
+
+        Raises:
+            InputError: a row is not an answer; every such row is named.
         """
         import pandas as pd
 
-        answers = []
-        for number, row in enumerate(model_input.to_dict("records"), 1):
+        read, wrong = [], []
+        for number, row in enumerate(answers.to_dict("records"), 1):
             fields = {key: None if pd.isna(value) else value for key, value in row.items()}
-            answers.append(Answer.model_validate({**fields, "id": fields.get("id") or str(number)}))
-        rows = [json.loads(f.result.to_json()) for f in self._scorer.score(answers)]
+            try:
+                read.append(Answer.model_validate({**fields, "id": fields.get("id") or str(number)}))
+            except ValidationError as error:
+                reasons = [explain(e) for e in error.errors(include_input=False, include_url=False)]
+                wrong.append(f"row {number}: {'; '.join(reasons)}")
+        if wrong:
+            raise InputError("; ".join(wrong), "Mend these rows.")
+        rows = [json.loads(f.result.to_json()) for f in self._scorer.score(read)]
         flat = [{c: json.dumps(r[c], ensure_ascii=False) if c in _NESTED else r[c] for c in COLUMNS} for r in rows]
         return pd.DataFrame(flat, columns=list(COLUMNS))
 
 
-def _load_pyfunc(path: str) -> Predictor:
-    folder = Path(path)
-    if not (folder / "manifest.json").is_file():
-        folder = next(p.parent for p in sorted(folder.glob("*/manifest.json")))
+def load_predictor(folder: Path) -> Predictor:
+    """The model in a folder, with its encoder and the default rubric."""
     model = load_model(folder)
     return Predictor(Scorer(model, TransformerEncoder(model.encoder, model.adapter), read_rubric()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -15,12 +16,13 @@ from uuid import uuid4
 import jinja2
 from markupsafe import Markup, escape
 
-from pipeline.model import Model
+from pipeline.model import Model, Shown
 from pipeline.records import VERDICTS, Feedback
 from pipeline.signals import ROUNDS, SIGNALS
 
 if TYPE_CHECKING:
     from pipeline.batch import Summary
+    from pipeline.compare import Comparison
 
 Kind = Literal["markdown", "html"]
 
@@ -123,6 +125,20 @@ def corpus_page(measured: dict[str, Any], pictures: dict[str, str]) -> str:
     return template.render(m=measured, pictures={title: Markup(svg) for title, svg in pictures.items()})
 
 
+def comparison_page(found: Comparison, against: Sequence[str], exemplars: Sequence[Shown]) -> str:
+    """Two versions compared, with the text of the answers whose verdict changed, as a whole HTML page."""
+    return (
+        _environment("html")
+        .get_template("compare.html.j2")
+        .render(
+            c=found,
+            against=against,
+            texts={e.id: e for e in exemplars},
+            date=datetime.now(UTC).date().isoformat(),
+        )
+    )
+
+
 def answer_page(feedback: Feedback, model: Model) -> str:
     """One answer's feedback as a whole HTML page."""
     template = _environment("html").get_template("page.html.j2")
@@ -130,12 +146,11 @@ def answer_page(feedback: Feedback, model: Model) -> str:
     return template.render(section=Markup(answer_section(feedback, model, "html")), stamp=model.stamp, date=date)
 
 
-def model_card(model: Model, robustness: dict[str, Any], test: dict[str, Any] | None) -> str:
+def model_card(model: Model, test: dict[str, Any] | None) -> str:
     """The model card in Markdown: what the model is for and not for, and what was measured.
 
     Args:
-        model: with its metrics, as `metrics/evaluation.json` has them.
-        robustness: `metrics/robustness.json`.
+        model: with its metrics, as `debrief stage fit` puts them there.
         test: `metrics/test.json`, where it was measured on this corpus.
     """
     from pipeline.robust import DISTURBANCES  # evaluation only; reports need none of it
@@ -145,7 +160,7 @@ def model_card(model: Model, robustness: dict[str, Any], test: dict[str, Any] | 
         .get_template("model_card.md.j2")
         .render(
             metrics=model.metrics,
-            robustness=robustness,
+            robustness=model.metrics["robustness"],
             test=test,
             disturbances={name: (change.__doc__ or name).rstrip(".") for name, change in DISTURBANCES.items()},
             version=model.version,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Group, RenderableType
 from rich.markup import escape
@@ -14,6 +16,11 @@ from pipeline.batch import Summary
 from pipeline.feedback import quote
 from pipeline.records import VERDICTS, Feedback
 
+if TYPE_CHECKING:
+    from pipeline.compare import Comparison, Difference
+    from pipeline.track import Term
+
+_DONE = {"promote": "promoted", "rollback": "rolled back to"}
 _COLOUR = {"GOOD": "green", "BAD": "red", "BORDERLINE": "yellow", "UNSCORABLE": "bright_black"}
 
 
@@ -74,6 +81,70 @@ def summary_table(summary: Summary) -> Table:
     table.add_section()
     table.add_row("all", *(str(summary.verdicts[v]) for v in VERDICTS))
     return table
+
+
+def comparison_view(found: Comparison, against: Sequence[str], shown: int = 15) -> Group:
+    """What `debrief models compare` shows: figures, slices, signals, changed verdicts, robustness and the rules."""
+    said = Text(
+        f"{found.old} (old) against {found.new} (new) on {found.answers} answers of {found.authors} authors that both "
+        f"held out; {found.level:.0%} intervals of the difference over authors. Left out: {found.only_old} only in "
+        f"old, {found.only_new} only in new, {found.relabelled} labelled anew."
+    )
+    m = found.mcnemar
+    test = Text(f"Right in old only {m.old_only}, in new only {m.new_only}: McNemar's exact p = {m.p:.3f}.")
+    counts = Counter(c.outcome for c in found.changed)
+    changed = Table(title=f"verdicts that changed: {len(found.changed)}", title_justify="left")
+    for column in ("answer", "label", "old", "new", "p", "why"):
+        changed.add_column(column)
+    for c in found.changed[:shown]:
+        changed.add_row(c.id, c.label, c.old_verdict, c.new_verdict, f"{c.old_p:.2f} → {c.new_p:.2f}", "; ".join(c.why))
+    tally = ", ".join(f"{n} {outcome}" for outcome, n in counts.most_common()) or "none"
+    robust = Table(title="mean change of p(GOOD) when disturbed", title_justify="left")
+    for column in ("disturbance", "old", "new"):
+        robust.add_column(column, justify="left" if column == "disturbance" else "right")
+    for name, row in found.new_robustness.items():
+        before = found.old_robustness.get(name)
+        robust.add_row(name, f"{before['mean_change']:.3f}" if before else "–", f"{row['mean_change']:.3f}")
+    rules = [_indented(f"- {sentence}") for sentence in against]
+    verdict = Text(
+        f"{len(against)} rules stand against promoting it:" if rules else "No rule stands against promoting it."
+    )
+    return Group(
+        said,
+        _differences("figures", found.figures),
+        test,
+        _differences("share right in", found.slices),
+        _differences("F1 of signals", found.signals),
+        changed,
+        Text(f"{tally}.{f' The first {shown} are shown.' if len(found.changed) > shown else ''}"),
+        robust,
+        verdict,
+        *rules,
+    )
+
+
+def _differences(title: str, rows: Sequence[Difference]) -> Table:
+    table = Table(title=title, title_justify="left")
+    for column in ("", "n", "old", "new", "difference", "interval", ""):
+        table.add_column(column, justify="left" if column == "" else "right")
+    for d in rows:
+        colour = {"better": "green", "worse": "red"}.get(d.trend, "")
+        interval = f"{d.low:+.3f} to {d.high:+.3f}"
+        numbers = (str(d.n), f"{d.old:.3f}", f"{d.new:.3f}", f"{d.difference:+.3f}", interval)
+        table.add_row(d.title, *numbers, Text(d.trend, style=colour))
+    return table
+
+
+def history_view(terms: Sequence[Term]) -> Group:
+    """What `debrief models history` shows: two lines a term, the present champion last. Times are UTC."""
+    parts: list[RenderableType] = []
+    for t in terms:
+        until = t.until[:16].replace("T", " ") if t.until else "now"
+        how = f"{_DONE.get(t.action, t.action)}{', forced,' if t.forced else ''} by {t.by}"
+        when = f"{t.since[:16].replace('T', ' ')} to {until}"
+        parts.append(Text.assemble(f"{when:35}", (f"version {t.version}", "bold"), f" (model {t.model}), {how}"))
+        parts.append(Padding(Text(t.why), (0, 0, 0, 4)))
+    return Group(*parts)
 
 
 def survey_tables(measured: dict[str, Any]) -> list[RenderableType]:

@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.adapt import split_authors
 from pipeline.adapter import Adapter
 from pipeline.corpus import read_corpus
 from pipeline.encode import Encoded
@@ -25,6 +24,7 @@ from pipeline.rubric import read_rubric
 from pipeline.score import Scorer
 from pipeline.segment import Sentence, Splitter, fit_splitter, sentences
 from pipeline.signals import SIGNAL_IDS
+from pipeline.splits import fold_of
 from pipeline.train import Encoders, Featurized, featurize, fit
 
 ROOT = Path(__file__).parents[1]
@@ -77,10 +77,9 @@ def params() -> Params:
 
 @pytest.fixture(scope="session")
 def exemplars() -> list[Exemplar]:
-    """Four authors of the corpus, ten pairs each."""
+    """Four authors of the corpus, two of each of two folds, ten pairs each."""
     everyone = read_corpus(ROOT / "corpus/exemplars")
-    authors = sorted({e.author for e in everyone if e.split == "train"})[:4]
-    return [e for a in authors for e in [e for e in everyone if e.author == a][:20]]
+    return [e for a in ("e01", "e02", "e04", "e05") for e in [e for e in everyone if e.author == a][:20]]
 
 
 @pytest.fixture(scope="session")
@@ -92,9 +91,8 @@ def splitter(exemplars: list[Exemplar], params: Params) -> Splitter:
 @pytest.fixture(scope="session")
 def featurized(exemplars: list[Exemplar], params: Params, splitter: Splitter) -> Featurized:
     """Their features, by the tiny encoder."""
-    held_out = split_authors([e.author for e in exemplars], 2)
     encoders = Encoders([TinyEncoder(), TinyEncoder()], TinyEncoder(), TinyEncoder())
-    return featurize(exemplars, [held_out[e.author] for e in exemplars], params, splitter, encoders)[0]
+    return featurize(exemplars, [fold_of(e.author, 2) for e in exemplars], params, splitter, encoders)[0]
 
 
 @pytest.fixture(scope="session")

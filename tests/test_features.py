@@ -40,7 +40,7 @@ def test_a_sentence_knows_its_own_tokens_and_what_stands_elsewhere():
 
 def test_rules_position_and_round():
     assert column("rule.resistance") == [1, 0]
-    assert column("void.escalation") == [0, 1]
+    assert column("rule.escalation") == [0, 0]  # context voids it
     assert column("position.first") == [1, 0]
     assert column("position.last") == [0, 1]
     assert [column(f"round.{r}") for r in ROUNDS] == [[float(r == "analytical")] * 2 for r in ROUNDS]

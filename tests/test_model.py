@@ -1,5 +1,7 @@
+import hashlib
 import json
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -43,6 +45,13 @@ def test_the_version_is_of_the_content(model):
         (lambda f: edit(f, "signals", ["escalation"]), "the model knows other signals or rounds"),
         (lambda f: edit(f, "features", "0" * 64), "the model was fitted on other features"),
         (lambda f: edit(f, "bias", 99.0), "its content has version"),
+        (
+            lambda f: edit(f, "model_schema", "debrief.model/1"),
+            r"its format is 'debrief\.model/1', made by debrief 0\.1\.0; debrief 0\.1\.0 reads 'debrief\.model/2'\. "
+            r"Score with debrief 0\.1\.0, or retrain on its exemplars with `debrief retrain`\.",
+        ),
+        (lambda f: (f / "manifest.json").write_bytes(pickle.dumps({})), r"manifest.json cannot be read"),
+        (lambda f: (f / "manifest.json").write_text("[" * 100_000), r"manifest.json cannot be read \(RecursionError\)"),
     ],
 )
 def test_a_damaged_folder_is_refused(model_folder, damage, message):
@@ -51,21 +60,30 @@ def test_a_damaged_folder_is_refused(model_folder, damage, message):
         load_model(model_folder)
 
 
-def test_a_payload_in_the_weights_does_not_run(model_folder, tmp_path):
+@pytest.mark.parametrize("name", ["weights.safetensors", "adapter.safetensors", "exemplars.jsonl"])
+def test_a_hostile_folder_is_refused_and_its_payload_does_not_run(model_folder, tmp_path, monkeypatch, name):
+    """Pickles in the place of the files, with hashes that fit, and code of every kind that some loader would run."""
+    ran = tmp_path / "ran"
+
     class Payload:
         def __reduce__(self):
-            return (open, (str(tmp_path / "ran"), "w"))
+            return (open, (str(ran), "w"))
 
     blob = pickle.dumps(Payload())
-    (model_folder / "weights.safetensors").write_bytes(blob)
-    import hashlib
-
+    pickle.loads(blob).close()  # it does run where something unpickles it
+    ran.unlink()
+    (model_folder / name).write_bytes(blob)
     manifest = json.loads((model_folder / "manifest.json").read_text())
-    manifest["files"]["weights.safetensors"] = hashlib.sha256(blob).hexdigest()
+    manifest["files"][name] = hashlib.sha256(blob).hexdigest()
     (model_folder / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(ModelError, match="damaged"):
-        load_model(model_folder)
-    assert not (tmp_path / "ran").exists()
+    for code in ("__init__.py", "conftest.py", "sitecustomize.py", "pipeline.py", "served.py"):
+        (model_folder / code).write_text(f"open({str(ran)!r}, 'w')\n")
+    (model_folder / "python_model.pkl").write_bytes(blob)
+    (model_folder / "MLmodel").write_text("flavors: {python_function: {loader_module: served, code: .}}\n")
+    monkeypatch.chdir(model_folder)
+    with pytest.raises(ModelError, match=r"damaged|not a safetensors file"):
+        load_model(Path())
+    assert not ran.exists()
 
 
 def edit(folder, key, value):

@@ -39,7 +39,7 @@ def test_no_reader_is_fitted_on_the_fold_it_reads_nor_any_on_test_authors():
     folds = np.array([0, 1, 2, -1] * 6)
     shown = np.zeros((len(TEXTS), 24), np.int8)
     shown[:, 0], shown[:, 1] = folds == 0, folds == -1
-    readers = cross_fit(TEXTS, shown, folds, PARAMS)
+    readers = cross_fit(TEXTS, shown, folds, np.ones(len(TEXTS), bool), PARAMS)
     assert not readers.of(0).weights[0].any()
     assert readers.of(1).weights[0].any()
     assert not readers.of(-1).weights[1].any()

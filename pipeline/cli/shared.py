@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
@@ -32,6 +33,8 @@ NGRAMS = Path("data/ngrams")
 CURRENT = Path("models/current")
 METRICS = Path("metrics")
 PLOTS = Path("plots")
+_IN_MLFLOW = re.compile(r"champion|challenger|\d+")
+JUDGED = Path("data/held_out.parquet")
 
 
 class RoundName(StrEnum):
@@ -44,7 +47,8 @@ class RoundName(StrEnum):
 
 
 ModelOption = Annotated[
-    str | None, typer.Option("--model", metavar="REF", help="A model folder, or models:/debrief/3 in MLflow.")
+    str | None,
+    typer.Option("--model", metavar="REF", help="A folder, or in MLflow: champion, challenger, models:/debrief/3."),
 ]
 RubricOption = Annotated[str, typer.Option("--rubric", help="A rubric that ships with debrief, or a YAML file.")]
 RoundOption = Annotated[RoundName | None, typer.Option("--round", help="The round, where a record names none.")]
@@ -60,10 +64,10 @@ def model_folder(ref: str | None) -> Path:
 
     if ref is None:
         return default_model()
-    if ref.startswith("models:/"):
+    if ref.startswith("models:/") or (_IN_MLFLOW.fullmatch(ref) and not Path(ref).exists()):
         from pipeline.track import fetch
 
-        return fetch(ref)
+        return fetch(ref if ":" in ref else f"models:/debrief/{ref}")
     return Path(ref)
 
 
@@ -106,6 +110,12 @@ def read_features() -> Any:
     if data.ids != tuple(e.id for e in exemplars):
         raise DebriefError("the features are of another corpus", "Run `dvc repro`.", str(FEATURES))
     return data, exemplars
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a file of the project's own."""
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found
 
 
 def write_json(path: Path, tree: dict[str, Any]) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
+import shutil
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +14,7 @@ from pipeline.cli.shared import (
     CURRENT,
     EXEMPLARS,
     FEATURES,
+    JUDGED,
     METRICS,
     NGRAMS,
     PLOTS,
@@ -22,6 +23,7 @@ from pipeline.cli.shared import (
     progress,
     read_exemplars,
     read_features,
+    read_json,
     say,
     write_json,
 )
@@ -91,7 +93,8 @@ def stage_featurize() -> None:
         whole=TransformerEncoder(params.encoder, adapters.whole),
         plain=TransformerEncoder(params.encoder),
     )
-    with progress("encoding", 4 * len(exemplars), quiet=False) as advance:
+    total = 3 * len(exemplars) + sum(fold >= 0 for fold in folds)  # whole, plain and the questions, and held out
+    with progress("encoding", total, quiet=False) as advance:
         data, ngrams = featurize(exemplars, folds, params, Splitter.load(SPLITTER), encoders, advance)
     data.save(FEATURES)
     ngrams.save(NGRAMS)
@@ -100,12 +103,12 @@ def stage_featurize() -> None:
 
 @app.command("evaluate")
 def stage_evaluate() -> None:
-    """Cross-validate by author: metrics/evaluation.json, metrics/robustness.json and plots/*.csv."""
+    """Cross-validate by author: metrics, plots/*.csv and what was said of each answer."""
     import csv
 
     from pipeline.adapt import Adapters
     from pipeline.encode import TransformerEncoder
-    from pipeline.evaluate import evaluate, robustness
+    from pipeline.evaluate import evaluate, headline, robustness
     from pipeline.features import BLOCKS
     from pipeline.ngrams import NgramReaders
     from pipeline.params import read_params
@@ -115,15 +118,16 @@ def stage_evaluate() -> None:
     params = read_params()
     data, exemplars = read_features()
     with progress("evaluating", params.adapt.folds + len(BLOCKS) + 4, quiet=False) as advance:
-        metrics, tables, fits = evaluate(data, exemplars, params, advance)
-    write_json(METRICS / "evaluation.json", metrics)
+        found = evaluate(data, exemplars, params, advance)
+    write_json(METRICS / "evaluation.json", found.metrics)
+    found.answers.save(JUDGED)
     kept = [(e, int(f)) for e, f in zip(exemplars, data.fold, strict=True) if e.split == "train"]
     encoders = [TransformerEncoder(params.encoder, adapter) for adapter in Adapters.load(ADAPTERS).folds]
     readers = NgramReaders.load(NGRAMS).folds
     total = (len(DISTURBANCES) + 1) * params.evaluate.robust_answers
     with progress("disturbing", total, quiet=False) as advance:
         figures = robustness(
-            fits,
+            found.fits,
             encoders,
             readers,
             [e for e, _ in kept],
@@ -133,8 +137,9 @@ def stage_evaluate() -> None:
             advance,
         )
     write_json(METRICS / "robustness.json", figures)
+    write_json(METRICS / "summary.json", headline(found.metrics, figures))
     PLOTS.mkdir(exist_ok=True)
-    for name, rows in tables.items():
+    for name, rows in found.tables.items():
         with (PLOTS / f"{name}.csv").open("w", encoding="utf-8", newline="") as file:
             writer = csv.DictWriter(file, list(rows[0]))
             writer.writeheader()
@@ -183,6 +188,7 @@ def stage_fit() -> None:
 
     from pipeline.adapt import Adapters
     from pipeline.encode import find_encoder, weights_hash
+    from pipeline.heldout import HELD_OUT
     from pipeline.ngrams import NgramReaders
     from pipeline.params import read_params
     from pipeline.segment import Splitter
@@ -190,12 +196,13 @@ def stage_fit() -> None:
 
     params = read_params()
     data, exemplars = read_features()
-    metrics = json.loads((METRICS / "evaluation.json").read_text(encoding="utf-8"))
+    metrics = read_json(METRICS / "evaluation.json") | {"robustness": read_json(METRICS / "robustness.json")}
     encoder_hash = weights_hash(find_encoder(params.encoder.source))
     adapter, splitter = Adapters.load(ADAPTERS).whole, Splitter.load(SPLITTER)
     ngrams = NgramReaders.load(NGRAMS).whole
     model = replace(fit(data, exemplars, params, encoder_hash, adapter, ngrams, splitter), metrics=metrics)
     model.save(CURRENT)
+    shutil.copy(JUDGED, CURRENT / HELD_OUT)
     say(f"model {model.version} in {CURRENT}", quiet=False)
 
 
@@ -206,9 +213,8 @@ def stage_card() -> None:
     from pipeline.report import model_card
 
     model = load_model(CURRENT)
-    robustness = json.loads((METRICS / "robustness.json").read_text(encoding="utf-8"))
     test_file = METRICS / "test.json"
-    test = json.loads(test_file.read_text(encoding="utf-8")) if test_file.is_file() else None
+    test = read_json(test_file) if test_file.is_file() else None
     if test and test.get("corpus") != model.corpus[:12]:
         test = None  # measured on another corpus
-    Path("models/MODEL_CARD.md").write_text(model_card(model, robustness, test), encoding="utf-8")
+    Path("models/MODEL_CARD.md").write_text(model_card(model, test), encoding="utf-8")
