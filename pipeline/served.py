@@ -6,7 +6,9 @@ It holds no logic: the model folder is read by :mod:`pipeline.pyfunc` of the ins
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 from mlflow.models import set_model
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
@@ -22,8 +24,9 @@ class Served(PythonModel):
         """Load the model folder that was logged with this file."""
         self._predictor = load_predictor(Path(context.artifacts["model"]))
 
-    # MLflow takes type hints here for a schema of its own; the signature that is logged says it all
-    def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
+    def predict(
+        self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
+    ) -> pd.DataFrame:
         """A DataFrame of answers to a DataFrame of results."""
         return self._predictor.predict(model_input)
 

@@ -141,7 +141,7 @@ def _log(mlflow: Any, client: Any, folder: Path, model: Model, made: Made) -> tu
             else:
                 mlflow.log_artifact(str(path))
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # MLflow's own use of pandas, and advice for models without a signature
+            warnings.simplefilter("ignore", DeprecationWarning)  # MLflow's own use of pandas and SQLAlchemy
             logged = mlflow.pyfunc.log_model(
                 name="model",
                 python_model=str(Path(__file__).with_name("served.py")),
