@@ -19,8 +19,6 @@ from typing import Any
 from xml.sax.saxutils import quoteattr
 
 from pydantic import Field, ValidationError
-from rich.table import Table
-from rich.text import Text
 
 from pipeline.batch import ORIGIN
 from pipeline.corpus import NEAR_DUPLICATE, SHINGLE, explain
@@ -289,21 +287,6 @@ def _overlap(one: set[tuple[str, ...]], two: set[tuple[str, ...]]) -> float:
 
 
 # --- show and write ------------------------------------------------------------------------------------------
-
-
-def suggestion_table(choice: Choice) -> Table:
-    """What `debrief corpus suggest` shows."""
-    table = Table(title=f"{len(choice.taken)} to label next", title_justify="left")
-    for column, width in {"id": 14, "round": 10, "verdict": 10, "p": 4, "nearest": 7, "why": None}.items():
-        numeric = column in ("p", "nearest")
-        table.add_column(column, justify="right" if numeric else "left", overflow="fold", max_width=width)
-    for s in choice.taken:
-        r = s.result
-        nearest = f"{max(n.similarity for n in r.nearest):.2f}" if r.nearest else "–"
-        cells = [r.id, r.round.replace("_", " "), r.verdict, "–" if r.p_good is None else f"{r.p_good:.2f}", nearest]
-        also = f" (also {', '.join(w.reason for w in s.why[1:])})" if s.why[1:] else ""
-        table.add_row(*(Text(cell) for cell in (*cells, s.why[0].sentence + also)))
-    return table
 
 
 def _sentence(suggestion: Suggestion) -> str:

@@ -18,6 +18,7 @@ from pipeline.records import VERDICTS, Feedback
 
 if TYPE_CHECKING:
     from pipeline.compare import Comparison, Difference
+    from pipeline.suggest import Choice
     from pipeline.track import Term
 
 _DONE = {"promote": "promoted", "rollback": "rolled back to"}
@@ -144,6 +145,20 @@ def history_view(terms: Sequence[Term]) -> Group:
         when = f"{t.since[:16].replace('T', ' ')} to {until}"
         parts.append(Text.assemble(f"{when:35}", (f"version {t.version}", "bold"), f" (model {t.model}), {how}"))
         parts.append(Padding(Text(t.why), (0, 0, 0, 4)))
+    return Group(*parts)
+
+
+def suggestions_view(choice: Choice) -> Group:
+    """What `debrief corpus suggest` shows: two lines an answer."""
+    parts: list[RenderableType] = [Text(f"{len(choice.taken)} to label next", style="bold")]
+    for number, s in enumerate(choice.taken, 1):
+        r = s.result
+        likely = "–" if r.p_good is None else f"{r.p_good:.2f}"
+        nearest = f"{max(n.similarity for n in r.nearest):.2f}" if r.nearest else "–"
+        facts = f"  {r.round.replace('_', ' ')}, p(GOOD) {likely}, nearest exemplar {nearest}"
+        also = f" (also {', '.join(w.reason for w in s.why[1:])})" if s.why[1:] else ""
+        parts.append(Text.assemble(f"{number:>3}. ", (r.id, "bold"), f"  {r.verdict}", facts))
+        parts.append(Padding(Text(s.why[0].sentence + also), (0, 0, 0, 5)))
     return Group(*parts)
 
 

@@ -163,11 +163,10 @@ def _complete(client: Any, version: Version, by: str) -> None:
 
 
 def _delete_failed(client: Any, model: Model) -> None:
-    """Delete runs of this model that never led to a version."""
+    """Delete runs of a model that has no version: they are of tries that failed."""
     experiment = client.get_experiment_by_name(NAME)
     if experiment:
-        wanted = f"tags.`debrief.version` = '{model.version}' and attributes.status != 'FINISHED'"
-        for run in client.search_runs([experiment.experiment_id], wanted):
+        for run in client.search_runs([experiment.experiment_id], f"tags.`debrief.version` = '{model.version}'"):
             client.delete_run(run.info.run_id)
 
 

@@ -14,7 +14,8 @@ from pipeline.errors import DebriefError, InputError
 from pipeline.labelled import Arrived, Defaults, Refusal, read_labelled
 from pipeline.records import Answer, Rejection, Result
 from pipeline.signals import SIGNAL_IDS
-from pipeline.suggest import Proposed, choose, inputs_of, join, proposals, read_results, suggestion_table, write_tasks
+from pipeline.suggest import Proposed, choose, inputs_of, join, proposals, read_results, write_tasks
+from pipeline.terminal import suggestions_view
 
 WORDS = [f"word{number}" for number in range(16)]
 
@@ -315,10 +316,11 @@ def test_a_task_file_that_cannot_be_written(emoji, tmp_path):
 def test_the_table_fits_80_columns_and_takes_no_markup():
     pair = scored("[bold]x", 0.5, [("GOOD", 0.4)])
     console = Console(width=80, file=io.StringIO())
-    console.print(suggestion_table(choose(joined(pair), 1)))
+    console.print(suggestions_view(choose(joined(pair), 1)))
     shown = console.file.getvalue()
     assert "[bold]x" in shown
-    assert "behavioral │ GOOD    │ 0.50 │    0.40 │ unsure: p(GOOD)" in shown
+    assert "[bold]x  GOOD  behavioral, p(GOOD) 0.50, nearest exemplar 0.40" in shown
+    assert "unsure: p(GOOD) is 0.50" in shown
 
 
 # --- the command ---------------------------------------------------------------------------------------------

@@ -102,14 +102,15 @@ def test_a_registration_cut_short_before_its_alias_is_completed(model_folder, mo
     assert [e.action for e in track.events()] == ["register"]
 
 
-def test_what_a_failed_try_logged_is_gone_after_the_next(model_folder, monkeypatch):
+@pytest.mark.parametrize("call", ["mlflow.pyfunc.log_model", "mlflow.MlflowClient.create_model_version"])
+def test_what_a_failed_try_logged_is_gone_after_the_next(model_folder, monkeypatch, call):
     import mlflow
 
     def lost(*_, **__):
         raise mlflow.MlflowException("connection lost")
 
     with monkeypatch.context() as patch:
-        patch.setattr("mlflow.pyfunc.log_model", lost)
+        patch.setattr(call, lost)
         with pytest.raises(DebriefError, match="connection lost"):
             track.register(model_folder, made())
     assert track.versions() == []

@@ -117,10 +117,10 @@ def corpus_suggest(
         join,
         read_results,
         rejection_line,
-        suggestion_table,
         without_unscorable,
         write_tasks,
     )
+    from pipeline.terminal import suggestions_view
 
     target = target or Path("to_label.json" if kind is TaskFormat.label_studio else "to_label.jsonl")
     found, refused = read_results(results)
@@ -135,7 +135,7 @@ def corpus_suggest(
         raise DebriefError(fact, step, str(results))
     choice = choose(joined, count)
     files = write_tasks(choice, kind.value, target)
-    out.print(suggestion_table(choice))
+    out.print(suggestions_view(choice))
     out.print(f"Written: {', '.join(str(file) for file in files)}", soft_wrap=True, highlight=False, markup=False)
     left_out = {
         "UNSCORABLE": len(found) - len(scorable),
