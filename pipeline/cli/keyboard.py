@@ -18,13 +18,16 @@ def _typed() -> str:
     """What was typed at the terminal without Enter, once there is anything."""
     try:
         import termios
-        import tty
     except ImportError:  # not a POSIX system
         return typer.getchar()
     terminal = sys.stdin.fileno()
     before = termios.tcgetattr(terminal)
-    # typer.getchar would throw away the keys of somebody who is faster than the screen
-    tty.setcbreak(terminal, termios.TCSADRAIN)
+    # typer.getchar would throw away the keys of somebody who is faster than the screen. Ctrl-C comes as a key here: as
+    # a signal it could arrive just before the read begins, which then would not notice
+    mode = termios.tcgetattr(terminal)
+    mode[3] &= ~(termios.ICANON | termios.ECHO | termios.ISIG)
+    mode[6][termios.VMIN], mode[6][termios.VTIME] = 1, 0
+    termios.tcsetattr(terminal, termios.TCSADRAIN, mode)
     try:
         typed = os.read(terminal, 32)
     except OSError:  # the terminal has gone
@@ -33,6 +36,8 @@ def _typed() -> str:
         termios.tcsetattr(terminal, termios.TCSADRAIN, before)
     if not typed:
         raise EOFError
+    if b"\x03" in typed:
+        raise KeyboardInterrupt
     return typed.decode("utf-8", "replace")
 
 
