@@ -2,6 +2,7 @@
 # make setup  only the environment (.venv)                  make lock   pin the dependencies anew
 PYTHON ?= python3.11
 BIN := .venv/bin
+WORKERS ?= 2
 STAMP := .venv/.installed
 
 .PHONY: demo test test-fast lint setup lock repro default-model clean
@@ -10,10 +11,10 @@ demo: setup
 	$(BIN)/debrief score corpus/samples --out out/demo; status=$$?; test $$status -le 1
 
 test: setup lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(WORKERS)
 
 test-fast: setup lint
-	$(BIN)/python -m pytest -m "not real"
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not real"
 
 lint: setup
 	$(BIN)/ruff check .

@@ -9,8 +9,8 @@ from sklearn.metrics import average_precision_score, brier_score_loss, f1_score,
 
 from pipeline.compare import Side, compare, mcnemar
 from pipeline.errors import DebriefError, ModelError
-from pipeline.evaluate import evaluate
-from pipeline.heldout import HELD_OUT, Judged
+from pipeline.evaluate import outer_folds, predict_held_out, signal_figures, verdict_figures
+from pipeline.heldout import HELD_OUT, Judged, judged
 from pipeline.params import PromoteParams
 from pipeline.promotion import objections, robustness_objections
 from pipeline.signals import SIGNAL_IDS
@@ -184,12 +184,28 @@ def test_missing_and_damaged_tables_are_said(tmp_path):
         Judged.load(tmp_path / HELD_OUT)
 
 
-def test_the_evaluation_keeps_what_it_said_of_each_answer(featurized, exemplars, params):
-    found = evaluate(featurized, exemplars, params)
-    kept = found.answers
+def test_what_is_kept_gives_the_figures_of_the_evaluation(featurized, exemplars, params):
+    held, _ = predict_held_out(featurized, exemplars, params, outer_folds(featurized))
+    kept = judged(held, exemplars)
     assert kept.id.tolist() == [e.id for e in exemplars]
-    assert found.metrics["verdict"]["accuracy"]["value"] == pytest.approx(kept.right.mean(), abs=1e-4)
     known = {f.name: f.new for f in compare(side(kept), side(kept)).figures}
-    assert known["macro_f1"] == pytest.approx(found.metrics["signals"]["macro_f1"], abs=1e-3)
-    assert known["auc"] == pytest.approx(found.metrics["verdict"]["auc"]["value"], abs=1e-4)
-    assert known["ece"] == pytest.approx(found.metrics["verdict"]["ece"]["value"], abs=1e-3)
+    verdict = verdict_figures(held.p_good, exemplars)
+    for name in ("accuracy", "auc", "pairs_right", "strength_rho", "brier", "ece"):
+        assert known[name] == pytest.approx(verdict[name], abs=1e-3), name
+    signals = signal_figures(held, exemplars)
+    for name in ("macro_f1", "near_miss_false_alarms"):
+        assert known[name] == pytest.approx(signals[name], abs=1e-3), name
+
+
+def test_answers_nobody_annotated_say_nothing_of_signals(featurized, exemplars, params):
+    """Half of the answers lose their annotation: the verdict figures stay, those of signals are of the other half."""
+    some = [e.model_copy(update={"signals": None}) if i % 2 else e for i, e in enumerate(exemplars)]
+    data = replace(featurized, annotated=np.array([e.annotated for e in some]))
+    held, _ = predict_held_out(data, some, params, outer_folds(data))
+    signals = signal_figures(held, some)["by_signal"]
+    assert sum(row["n"] for row in signals.values()) == sum(len({s.id for s in e.shown}) for e in some)
+    full, _ = predict_held_out(featurized, exemplars, params, outer_folds(featurized))
+    assert not np.allclose(held.strengths, full.strengths)  # the heads learnt from half of the sentences
+    kept = judged(held, some)
+    assert kept.annotated.sum() == len(some) / 2
+    assert compare(side(kept), side(kept)).answers == len(some)
