@@ -113,9 +113,10 @@ class Changed:
 
     @property
     def outcome(self) -> str:
-        """What the change is worth: from wrong to right, away from right, or neither."""
-        was, now = self.old_verdict == self.label, self.new_verdict == self.label
-        return "now right" if now and not was else "no longer right" if was and not now else "neither right"
+        """What the new verdict is worth: ``now right``, ``now wrong``, or ``now BORDERLINE``."""
+        if self.new_verdict == "BORDERLINE":
+            return "now BORDERLINE"
+        return "now right" if self.new_verdict == self.label else "now wrong"
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from rich import box
 from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.padding import Padding
@@ -94,13 +95,14 @@ def comparison_view(found: Comparison, against: Sequence[str], shown: int = 15) 
     m = found.mcnemar
     test = Text(f"Right in old only {m.old_only}, in new only {m.new_only}: McNemar's exact p = {m.p:.3f}.")
     counts = Counter(c.outcome for c in found.changed)
-    changed = Table(title=f"verdicts that changed: {len(found.changed)}", title_justify="left")
-    for column in ("answer", "label", "old", "new", "p", "why"):
-        changed.add_column(column)
-    for c in found.changed[:shown]:
-        changed.add_row(c.id, c.label, c.old_verdict, c.new_verdict, f"{c.old_p:.2f} → {c.new_p:.2f}", "; ".join(c.why))
     tally = ", ".join(f"{n} {outcome}" for outcome, n in counts.most_common()) or "none"
-    robust = Table(title="mean change of p(GOOD) when disturbed", title_justify="left")
+    first = f". The first {shown}, by how far p(GOOD) moved:" if len(found.changed) > shown else ""
+    changed: list[RenderableType] = [Text(f"\nverdicts that changed: {tally}{first}", style="bold")]
+    for c in found.changed[:shown]:
+        verdicts = f"  {c.label}: {c.old_verdict} {c.old_p:.2f} → {c.new_verdict} {c.new_p:.2f}"
+        changed += [Text.assemble((c.id, "bold"), verdicts), Padding(Text("; ".join(c.why)), (0, 0, 0, 4))]
+    title = "\nmean change of p(GOOD) when disturbed"
+    robust = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
     for column in ("disturbance", "old", "new"):
         robust.add_column(column, justify="left" if column == "disturbance" else "right")
     for name, row in found.new_robustness.items():
@@ -116,8 +118,7 @@ def comparison_view(found: Comparison, against: Sequence[str], shown: int = 15) 
         test,
         _differences("share right in", found.slices),
         _differences("F1 of signals", found.signals),
-        changed,
-        Text(f"{tally}.{f' The first {shown} are shown.' if len(found.changed) > shown else ''}"),
+        *changed,
         robust,
         verdict,
         *rules,
@@ -125,9 +126,11 @@ def comparison_view(found: Comparison, against: Sequence[str], shown: int = 15) 
 
 
 def _differences(title: str, rows: Sequence[Difference]) -> Table:
-    table = Table(title=title, title_justify="left")
-    for column in ("", "n", "old", "new", "difference", "interval", ""):
-        table.add_column(column, justify="left" if column == "" else "right")
+    table = Table(title=f"\n{title}", title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("")
+    for column in ("n", "old", "new", "new-old", "interval"):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("")
     for d in rows:
         colour = {"better": "green", "worse": "red"}.get(d.trend, "")
         interval = f"{d.low:+.3f} to {d.high:+.3f}"
@@ -143,8 +146,8 @@ def history_view(terms: Sequence[Term]) -> Group:
         until = t.until[:16].replace("T", " ") if t.until else "now"
         how = f"{_DONE.get(t.action, t.action)}{', forced,' if t.forced else ''} by {t.by}"
         when = f"{t.since[:16].replace('T', ' ')} to {until}"
-        parts.append(Text.assemble(f"{when:35}", (f"version {t.version}", "bold"), f" (model {t.model}), {how}"))
-        parts.append(Padding(Text(t.why), (0, 0, 0, 4)))
+        parts.append(Text.assemble(f"{when:36}  ", (f"version {t.version}", "bold"), f" (model {t.model})"))
+        parts.append(Padding(Text(f"{how}: {t.why}"), (0, 0, 0, 4)))
     return Group(*parts)
 
 

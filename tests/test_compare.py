@@ -154,7 +154,7 @@ def test_a_changed_verdict_names_the_signals_that_moved():
     found = compare(side(before), side(replace(before, strengths=strengths, p_good=p, verdict=verdict), "new"))
     assert [(c.id, c.outcome, c.why) for c in found.changed] == [
         ("a0", "now right", ("escalation 0.10 → 0.90",)),
-        ("a1", "no longer right", ("vague claim 0.20 → 0.90",)),
+        ("a1", "now BORDERLINE", ("vague claim 0.20 → 0.90",)),
     ]
 
 

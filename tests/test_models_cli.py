@@ -112,8 +112,8 @@ def test_the_whole_way(run, folders, tmp_path):
     assert terms[0]["why"] == "to begin with; the first champion"
     assert terms[1]["why"].startswith("only everyday answers here; right 0.")
     told = run("models", "history")[1]
-    assert f"version 1 (model {version['first']}), rolled back to by ann professionals complained" in told
-    assert "promoted, forced, by ann only everyday answers here" in told
+    assert f"version 1 (model {version['first']}) rolled back to by ann: professionals complained" in told
+    assert "promoted, forced, by ann: only everyday answers here" in told
 
     assert run("models", "refresh", "--to", "d")[1] == f"d is now model {version['good']}"
     assert load_model(tmp_path / "d").version == version["good"]
