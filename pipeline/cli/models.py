@@ -77,6 +77,7 @@ def _register(folder: Path) -> None:
 
 def _made(folder: Path, pictures: Path, packages_file: Path) -> Made:
     """All there is to say of a trained model beside the folder itself."""
+    from pipeline.evaluate import headline
     from pipeline.lineage import lineage, packages
     from pipeline.model import load_model
     from pipeline.params import read_params
@@ -87,6 +88,8 @@ def _made(folder: Path, pictures: Path, packages_file: Path) -> Made:
     installed = packages()
     packages_file.write_text("".join(f"{name}=={number}\n" for name, number in installed.items()), encoding="utf-8")
     metrics = {**model.metrics, "corpus": {k: corpus[k] for k in ("counts", "shortcuts", "agreement")}}
+    if {"baselines", "robustness"} <= metrics.keys():  # under the names that DVC experiments have too
+        metrics |= headline(metrics, metrics["robustness"])
     for name in ("test", "learning_curve"):
         path = METRICS / f"{name}.json"
         if path.is_file() and (measured := read_json(path)).get("corpus") == model.corpus[:12]:
