@@ -178,7 +178,7 @@ class Shingles:
 
     def add(self, placed: Placed) -> None:
         """Take one more to compare with."""
-        shingles = _shingles(placed)
+        shingles = shingles_of(placed.exemplar.text)
         for shingle in shingles:
             self._holders[shingle].append(len(self._placed))
         self._placed.append(placed)
@@ -190,7 +190,7 @@ class Shingles:
         Returns:
             (position, share of the runs shared, the problem in words) of each.
         """
-        shingles = _shingles(placed)
+        shingles = shingles_of(placed.exemplar.text)
         shared = Counter(holder for shingle in shingles for holder in self._holders.get(shingle, ()))
         near = []
         for at, n in sorted(shared.items()):
@@ -201,8 +201,9 @@ class Shingles:
         return near
 
 
-def _shingles(placed: Placed) -> set[int]:
-    words = placed.exemplar.text.lower().split()
+def shingles_of(text: str) -> set[int]:
+    """Hashes of the runs of six words in a text; of all of it where it is shorter."""
+    words = text.lower().split()
     return {hash(tuple(words[i : i + SHINGLE])) for i in range(max(1, len(words) - SHINGLE + 1))}
 
 

@@ -21,7 +21,7 @@ from xml.sax.saxutils import quoteattr
 from pydantic import Field, ValidationError
 
 from pipeline.batch import ORIGIN
-from pipeline.corpus import NEAR_DUPLICATE, SHINGLE, explain
+from pipeline.corpus import NEAR_DUPLICATE, explain, shingles_of
 from pipeline.delivery import delivery
 from pipeline.errors import DebriefError, InputError
 from pipeline.readers import Record
@@ -194,7 +194,7 @@ def choose(scored: Sequence[Scored], count: int) -> Choice:
         for one, why in ranking:
             by_id.setdefault(one.result.id, []).append(why)
     taken: list[Suggestion] = []
-    shingles: list[set[tuple[str, ...]]] = []
+    shingles: list[set[int]] = []
     seen: set[str] = set()
     near = 0
     while turns and len(taken) < count:
@@ -203,7 +203,7 @@ def choose(scored: Sequence[Scored], count: int) -> Choice:
             if one.result.id in seen:
                 continue
             seen.add(one.result.id)
-            words = _shingles(one.answer.text)
+            words = shingles_of(one.answer.text)
             if any(_overlap(words, other) >= NEAR_DUPLICATE for other in shingles):
                 near += 1
                 continue
@@ -276,12 +276,7 @@ def _disagreeing(result: Result) -> _Said | None:
 _REASONS: Mapping[str, _Ranker] = {"unsure": _unsure, "unlike": _unlike, "disagreeing": _disagreeing}
 
 
-def _shingles(text: str) -> set[tuple[str, ...]]:
-    words = text.lower().split()
-    return {tuple(words[i : i + SHINGLE]) for i in range(max(1, len(words) - SHINGLE + 1))}
-
-
-def _overlap(one: set[tuple[str, ...]], two: set[tuple[str, ...]]) -> float:
+def _overlap(one: set[int], two: set[int]) -> float:
     """Jaccard similarity."""
     return len(one & two) / len(one | two)
 

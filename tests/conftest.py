@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline import cli
 from pipeline.adapter import Adapter
 from pipeline.corpus import read_corpus
 from pipeline.encode import Encoded
@@ -143,6 +144,31 @@ def model_folder(_saved: Path, tmp_path: Path) -> Path:
 def scorer(model: Model) -> Scorer:
     """The model with the tiny encoder."""
     return Scorer(model, TinyEncoder(), read_rubric())
+
+
+@pytest.fixture
+def command(monkeypatch, capsys):
+    """The command as it is typed: exit code, standard output, standard error."""
+
+    def go(*words: object) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", ["debrief", *map(str, words)])
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as stop:
+            code = stop.code or 0
+        streams = capsys.readouterr()
+        return code, streams.out, streams.err
+
+    return go
+
+
+@pytest.fixture
+def tiny_default(monkeypatch, tmp_path, model_folder):
+    """In an empty folder, with the tiny encoder and its model as the default."""
+    monkeypatch.setattr("pipeline.encode.TransformerEncoder", TinyEncoder)
+    monkeypatch.setattr("pipeline.model.default_model", lambda: model_folder)
+    monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture(scope="session")

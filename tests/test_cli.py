@@ -3,31 +3,16 @@
 import json
 
 import pytest
-from conftest import ROOT, TinyEncoder
-
-from pipeline import cli
+from conftest import ROOT
 
 TEXT = "The owner refused to close the till so I told him I would not sign and we lost an hour that evening."
 
 
-@pytest.fixture(autouse=True)
-def _tiny(monkeypatch, tmp_path, model_folder):
-    monkeypatch.setattr("pipeline.encode.TransformerEncoder", TinyEncoder)
-    monkeypatch.setattr("pipeline.model.default_model", lambda: model_folder)
-    monkeypatch.chdir(tmp_path)
-
-
 @pytest.fixture
-def run(monkeypatch, capsys):
+def run(command, tiny_default):
     def go(*words):
-        monkeypatch.setattr("sys.argv", ["debrief", *map(str, words)])
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as stop:
-            code = stop.code or 0
-        streams = capsys.readouterr()
-        return code, streams.out, streams.err.replace("\n", " ").strip()
+        code, out, err = command(*words)
+        return code, out, err.replace("\n", " ").strip()
 
     return go
 

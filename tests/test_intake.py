@@ -8,7 +8,6 @@ from conftest import ROOT
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline import cli
 from pipeline.corpus import Placed, find_problems, near_duplicates, read_placed
 from pipeline.errors import DebriefError
 from pipeline.intake import admit, append, line_of, look_ahead, same_words
@@ -304,16 +303,10 @@ def test_the_figures_from_before_are_taken_where_they_are_of_this_corpus(corpus,
 
 
 @pytest.fixture
-def run(monkeypatch, capsys, folder, tmp_path):
+def run(monkeypatch, command, folder, tmp_path):
     def go(*words):
-        monkeypatch.setattr("sys.argv", ["debrief", "corpus", "add", *map(str, words)])
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as stop:
-            code = stop.code or 0
-        streams = capsys.readouterr()
-        return code, streams.out, streams.err.splitlines()
+        code, out, err = command("corpus", "add", *words)
+        return code, out, err.splitlines()
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "120")

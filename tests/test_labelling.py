@@ -8,7 +8,7 @@ import sys
 import time
 
 import pytest
-from conftest import ROOT, TinyEncoder
+from conftest import ROOT
 from rich.console import Console
 
 from pipeline import cli
@@ -387,21 +387,11 @@ def test_the_model_is_asked_only_where_nothing_was_proposed(scorer, answers):
 
 
 @pytest.fixture
-def run(monkeypatch, capsys, tmp_path, model_folder):
-    monkeypatch.setattr("pipeline.encode.TransformerEncoder", TinyEncoder)
-    monkeypatch.setattr("pipeline.model.default_model", lambda: model_folder)
-    monkeypatch.chdir(tmp_path)
-
+def run(monkeypatch, command, tiny_default):
     def go(*words, typed=""):
-        monkeypatch.setattr("sys.argv", ["debrief", "corpus", "label", *map(str, words)])
         monkeypatch.setattr(sys, "stdin", io.StringIO(typed))
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as stop:
-            code = stop.code or 0
-        streams = capsys.readouterr()
-        return code, streams.out, streams.err.replace("\n", " ").strip()
+        code, out, err = command("corpus", "label", *words)
+        return code, out, err.replace("\n", " ").strip()
 
     return go
 

@@ -13,7 +13,6 @@ import pytest
 from conftest import ROOT
 from test_compare import CALM, answers, better
 
-from pipeline import cli
 from pipeline.heldout import HELD_OUT
 from pipeline.lineage import experiments, packages
 from pipeline.model import load_model
@@ -33,16 +32,10 @@ def checkout(monkeypatch, tmp_path):
 
 
 @pytest.fixture
-def run(monkeypatch, capsys):
+def run(command):
     def go(*words):
-        monkeypatch.setattr("sys.argv", ["debrief", *map(str, words)])
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as stop:
-            code = stop.code or 0
-        streams = capsys.readouterr()
-        return code, " ".join(streams.out.split()), " ".join(streams.err.split())
+        code, out, err = command(*words)
+        return code, " ".join(out.split()), " ".join(err.split())
 
     return go
 

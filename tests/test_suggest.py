@@ -4,10 +4,9 @@ import sys
 import xml.etree.ElementTree as ET
 
 import pytest
-from conftest import ROOT, TinyEncoder
+from conftest import ROOT
 from rich.console import Console
 
-from pipeline import cli
 from pipeline.batch import score_batch
 from pipeline.delivery import delivery
 from pipeline.errors import DebriefError, InputError
@@ -327,20 +326,10 @@ def test_the_table_fits_80_columns_and_takes_no_markup():
 
 
 @pytest.fixture
-def run(monkeypatch, capsys, tmp_path, model_folder):
-    monkeypatch.setattr("pipeline.encode.TransformerEncoder", TinyEncoder)
-    monkeypatch.setattr("pipeline.model.default_model", lambda: model_folder)
-    monkeypatch.chdir(tmp_path)
-
+def run(command, tiny_default):
     def go(*words):
-        monkeypatch.setattr("sys.argv", ["debrief", *map(str, words)])
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as stop:
-            code = stop.code or 0
-        streams = capsys.readouterr()
-        return code, streams.out, streams.err.replace("\n", " ").strip()
+        code, out, err = command(*words)
+        return code, out, err.replace("\n", " ").strip()
 
     return go
 
