@@ -171,6 +171,17 @@ def tiny_default(monkeypatch, tmp_path, model_folder):
     monkeypatch.chdir(tmp_path)
 
 
+@pytest.fixture
+def run(command, tiny_default):
+    """The command with the tiny model; standard error on one line."""
+
+    def go(*words: object) -> tuple[int, str, str]:
+        code, out, err = command(*words)
+        return code, out, err.replace("\n", " ").strip()
+
+    return go
+
+
 @pytest.fixture(scope="session")
 def answers() -> list[str]:
     """Three answers to score: plain, spoken, recogniser output."""

@@ -8,15 +8,6 @@ from conftest import ROOT
 TEXT = "The owner refused to close the till so I told him I would not sign and we lost an hour that evening."
 
 
-@pytest.fixture
-def run(command, tiny_default):
-    def go(*words):
-        code, out, err = command(*words)
-        return code, out, err.replace("\n", " ").strip()
-
-    return go
-
-
 def lines(path):
     return [json.loads(line) for line in path.read_text().splitlines()]
 

@@ -325,15 +325,6 @@ def test_the_table_fits_80_columns_and_takes_no_markup():
 # --- the command ---------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def run(command, tiny_default):
-    def go(*words):
-        code, out, err = command(*words)
-        return code, out, err.replace("\n", " ").strip()
-
-    return go
-
-
 def lines(path):
     return [json.loads(line) for line in path.read_text().splitlines()]
 
